@@ -1,0 +1,444 @@
+"""Front and sidecar mode: what is built, and who carries out what the drain decides.
+
+Readiness, signals, the child's exit and the proxy's quiet become events of the machine; its actions are done
+here. One timer stands for its next deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import socket
+import traceback
+from time import monotonic
+from typing import TYPE_CHECKING, assert_never
+
+import uvloop
+
+from pyinit import limits, logsetup, ports
+from pyinit.drain import phases
+from pyinit.drain.phases import Action, DrainMachine, Phase
+from pyinit.drain.report import report_fields
+from pyinit.errors import DrainAborted
+from pyinit.front import LOOPBACK
+from pyinit.init import signals
+from pyinit.init.child import Child
+from pyinit.init.signals import Forwarding
+from pyinit.log import Sink
+from pyinit.proxy.config import ProxyConfig, UpstreamAddress
+from pyinit.proxy.listener import address_text
+from pyinit.proxy.probe import Probe
+from pyinit.proxy.server import ProxyServer
+
+if TYPE_CHECKING:
+    from pyinit.front import Start
+    from pyinit.log import EventLog
+
+# timeout(1)'s exit code, for --start-required.
+START_TIMED_OUT = 124
+_WARN_EVERY_S = 10.0
+# An app that listens on the wrong port has done so by then, and its operator is still looking.
+_FIRST_DIAGNOSIS_S = 3.0
+# design 4: the child is gone: what waits is answered, and within a second we are too.
+_LAST_WORDS_S = 0.9
+_NOT_READY_AFTER = 3
+
+
+def run(start: Start) -> int:
+    """Run until the end; returns the exit code."""
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        return loop.run_until_complete(_run(start))
+    finally:
+        loop.close()
+
+
+async def _run(start: Start) -> int:
+    settings = start.settings
+    sink = Sink(2)
+    log = logsetup.configure(settings.log_format, settings.log_level, sink)
+    app = App(start, log)
+    code = await app.run()
+    if sink.dropped_count:
+        log.warning("log.dropped", lines=sink.dropped_count)
+    return code
+
+
+class App:
+    """One run, from the child's start to our exit.
+
+    Args:
+        start: what was decided and done before the loop.
+        log: for events.
+
+    Attributes:
+        not_ready: why not; None while ready.
+    """
+
+    def __init__(self, start: Start, log: EventLog) -> None:
+        settings = start.settings
+        self._start = start
+        self._log = log
+        self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(self._callback_failed)
+        self._machine = DrainMachine(start.budget, has_child=start.child_pid is not None)
+        self._server = ProxyServer(
+            proxy_config(start),
+            log,
+            on_quiet=lambda: self._handle(phases.Quiet()),
+            on_new_connection=lambda: self._handle(phases.ConnectionOpened()),
+        )
+        self._child = Child(
+            start.child_pid,
+            forwarding=Forwarding(dict(settings.rewrites)),
+            to_group=settings.kill_process_group,
+            warn_on_reap=settings.warn_on_reap,
+            on_signal=self._signalled,
+            on_exit=self._child_exited,
+            log=log,
+        )
+        self._probe = Probe(self._server.config.upstream, settings.ready_path)
+        self._stop_signals = frozenset((signals.SIGTERM, signals.SIGINT, *settings.stop_signals))
+        self._sockets = [(socket.socket(fileno=sock.detach()), is_raw) for sock, is_raw in start.bound]
+        self._timer: asyncio.TimerHandle | None = None
+        self._done: asyncio.Future[int] = self._loop.create_future()
+        self._readiness: asyncio.Task[None] | None = None
+        self._finishing: asyncio.Task[None] | None = None
+        self._quiet = asyncio.Event()
+        self._has_listened = False
+        self._code_override: int | None = None
+        self.not_ready: str | None = "starting"
+
+    async def run(self) -> int:
+        """Run until the end; returns the exit code."""
+        self._announce()
+        self._child.attach(self._loop)
+        self._readiness = self._loop.create_task(self._become_ready())
+        # What start-up made stays to the end; the collector need not walk it again and again.
+        gc.collect()
+        gc.freeze()
+        return await self._done
+
+    def _announce(self) -> None:
+        start, settings = self._start, self._start.settings
+        budget = start.budget
+        for sock, is_raw in self._sockets:
+            self._log.info("listener.bound", address=address_text(sock), raw=is_raw)
+        fields: dict[str, object] = {
+            "platform": start.platform.name,
+            "found_by": start.found_by,
+            "stop_timeout_s": settings.stop_timeout_s or start.platform.stop_timeout_s,
+            "drain_delay_s": budget.lame_duck_s,
+            "drain_s": round(budget.drain_s, 3),
+            "child_s": round(budget.child_s, 3),
+        }
+        if settings.stop_timeout_s is None:
+            fields["note"] = (
+                "the grace period is assumed, not known: set PYINIT_STOP_TIMEOUT where it is another"
+            )
+        self._log.info("platform.found", **fields)
+        if start.platform.note:
+            self._log.info("platform.note", text=start.platform.note)
+        if start.child_pid is not None:
+            command = [word.decode("utf-8", "backslashreplace") for word in settings.command]
+            self._log.info(
+                "child.spawned", pid=start.child_pid, command=command, upstream=str(start.upstream)
+            )
+
+    # -- readiness -------------------------------------------------------------------------------------------
+
+    async def _become_ready(self) -> None:
+        settings = self._start.settings
+        waiting = self._loop.create_task(self._await_app())
+        try:
+            limit_s = settings.start_timeout_s
+            elapsed_s = 0.0
+            for until_s in self._warn_times(limit_s):
+                await asyncio.wait([waiting], timeout=until_s - elapsed_s)
+                elapsed_s = until_s
+                if waiting.done():
+                    break
+                self._say_not_ready(elapsed_s, is_late=elapsed_s >= limit_s)
+                if elapsed_s >= limit_s and settings.start_required:
+                    self._log.error("start.timed_out", seconds=limit_s, exit_code=START_TIMED_OUT)
+                    self._code_override = START_TIMED_OUT
+                    self._handle(phases.StopRequested(signals.SIGTERM))
+                    return
+            await waiting
+        finally:
+            waiting.cancel()
+        if self._start.child_pid is not None:
+            self._warn_of_exposure()
+        duration_s = round(monotonic() - self._start.began_s, 3)
+        self.not_ready = None
+        self._log.info("app.ready", upstream=str(self._start.upstream), duration_s=duration_s)
+        self._handle(phases.ChildReady())
+        if settings.ready_path is not None:
+            await self._keep_asking(settings.ready_interval_s)
+
+    @staticmethod
+    def _warn_times(limit_s: float) -> list[float]:
+        """Seconds after the start: one early look, then the limit and each 10 s, for a day."""
+        times = [_FIRST_DIAGNOSIS_S] if limit_s > _FIRST_DIAGNOSIS_S else []
+        return times + [limit_s + _WARN_EVERY_S * i for i in range(8640)]
+
+    async def _await_app(self) -> None:
+        """Ready, and it is our app that answers."""
+        said = False
+        while True:
+            await self._probe.wait_until_ready()
+            if not self._is_stranger():
+                return
+            if not said:
+                said = True
+                self._log.error(
+                    "upstream.stranger",
+                    upstream=str(self._start.upstream),
+                    reason="another process listens on the app's port: nothing is sent there",
+                )
+            await asyncio.sleep(1)
+
+    def _is_stranger(self) -> bool:
+        """Whether what listens on the app's port is certainly not of our child's processes."""
+        start = self._start
+        if start.child_pid is None or start.upstream.port is None or start.hosts != LOOPBACK:
+            return False
+        found = [it for it in ports.listening() if it.port == start.upstream.port]
+        held = ports.inodes(ports.descendants(start.child_pid))
+        return bool(found) and held is not None and not any(it.inode in held for it in found)
+
+    def _say_not_ready(self, elapsed_s: float, *, is_late: bool) -> None:
+        """One line on an app that does not answer: where it listens instead, if that can be seen."""
+        start = self._start
+        fields: dict[str, object] = {"upstream": str(start.upstream), "seconds": elapsed_s}
+        hint = self._diagnose()
+        if hint is not None:
+            fields["reason"] = hint
+        if is_late or hint is not None:
+            self._log.warning("app.not_ready", **fields)
+
+    def _diagnose(self) -> str | None:
+        start = self._start
+        if start.child_pid is None:
+            return None
+        held = ports.inodes(ports.descendants(start.child_pid))
+        elsewhere = sorted({it.port for it in ports.listening() if held and it.inode in held})
+        if not elsewhere or start.upstream.port in elsewhere:
+            return None
+        public = [address.port for address in start.settings.listens]
+        told = (
+            f"${start.settings.port_env}"
+            if start.is_auto and start.settings.port_env
+            else str(start.upstream)
+        )
+        for port in elsewhere:
+            if port in public:
+                return (
+                    f"the app listens on the public port {port} itself, beside us: it has to listen on {told}"
+                )
+        return f"the app listens on port {elsewhere[0]}, not on {told}: give --upstream {elsewhere[0]}"
+
+    def _warn_of_exposure(self) -> None:
+        port = self._start.upstream.port
+        if port is None:
+            return
+        for it in ports.listening():
+            if it.port == port and not it.is_loopback:
+                self._log.warning(
+                    "upstream.exposed",
+                    address=f"{it.ip}:{it.port}",
+                    reason="the app can be reached past the proxy: have it listen on 127.0.0.1",
+                )
+                return
+
+    async def _keep_asking(self, interval_s: float) -> None:
+        """The repeated --ready-path probe: a hung app turns not ready, and comes back. The child is left alone."""
+        failures = 0
+        while self._machine.phase is Phase.SERVING:
+            await asyncio.sleep(interval_s)
+            reason = await self._probe.ask()
+            if self._machine.phase is not Phase.SERVING:
+                return
+            if reason is None:
+                if self.not_ready is not None:
+                    self._log.info("app.ready_again")
+                failures, self.not_ready = 0, None
+                continue
+            failures += 1
+            if failures == _NOT_READY_AFTER:
+                self.not_ready = reason
+                self._log.warning("app.not_ready", reason=reason, failures=failures)
+
+    # -- events ----------------------------------------------------------------------------------------------
+
+    def _signalled(self, signum: int) -> None:
+        machine = self._machine
+        is_stopping = machine.began_s is not None
+        is_again = signum == signals.SIGINT and machine.stop_signum is not None
+        self._log.info("signal.received", signal=signals.name(signum))
+        if is_again or (signum == signals.SIGQUIT and is_stopping):
+            self._handle(phases.HurryRequested())
+        elif signum in self._stop_signals:
+            self._handle(phases.StopRequested(signum))
+        else:
+            self._child.pass_on(signum)
+
+    def _child_exited(self, code: int) -> None:
+        if self._machine.phase is Phase.STARTING:
+            start = self._start
+            self._log.error(
+                "child.exited_early",
+                code=code,
+                reason=f"the app exited before it listened on {start.upstream}"
+                + (
+                    "; the public port is ours: an app with a port of its own needs --upstream PORT"
+                    if code not in (126, 127)
+                    else ""
+                ),
+            )
+        self._handle(phases.ChildExited())
+
+    def _handle(self, event: phases.Event) -> None:
+        """Hand an event to the machine and do what it says. A fault in one action does not stop the others."""
+        machine = self._machine
+        before = machine.phase
+        try:
+            actions = machine.handle(event, monotonic())
+        except Exception:  # noqa: BLE001  PID 1 may not fall over; the signal at least must get through
+            self._log.error("drain.failed", event_type=type(event).__name__, traceback=traceback.format_exc())
+            if isinstance(event, phases.StopRequested):
+                self._child.pass_on(event.signum)
+            return
+        if machine.phase is not before:
+            self._log.info(
+                "drain.phase_changed", phase=machine.phase.value, was=before.value, **self._census()
+            )
+        for action in actions:
+            try:
+                self._do(action)
+            except Exception:  # noqa: BLE001  the rest of the shutdown goes on
+                self._log.error("drain.action_failed", action=action.name, traceback=traceback.format_exc())
+        self._arm()
+
+    def _census(self) -> dict[str, int]:
+        counts = self._server.connections.census()
+        return {state.value: count for state, count in counts.items() if count}
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        deadline_s = self._machine.next_deadline_s()
+        if deadline_s is not None:
+            delay_s = max(0.0, deadline_s - monotonic())
+            self._timer = self._loop.call_later(delay_s, self._handle, phases.DeadlineReached())
+
+    def _do(self, action: Action) -> None:
+        match action:
+            case Action.START_ACCEPTING:
+                self._has_listened = True
+                self._server.listen(self._sockets)
+            case Action.ANNOUNCE_STOP:
+                self.not_ready = "stopping"
+                self._server.announce_stop()
+                if self._readiness is not None and self._readiness is not asyncio.current_task():
+                    self._readiness.cancel()
+                if self._start.settings.drain_notify:
+                    self._child.pass_on(self._start.settings.drain_notify)
+            case Action.STOP_ACCEPTING:
+                self._stop_accepting()
+            case Action.CLOSE_IDLE:
+                self._server.close_idle()
+            case Action.CUT:
+                if self._child.code is None:
+                    error = DrainAborted("this server is stopping", 503)
+                else:
+                    error = DrainAborted("the app has exited", 502)
+                self._server.cut(error)
+            case Action.CLOSE_POOL:
+                self._server.close_pool()
+            case Action.SIGNAL_CHILD:
+                self._child.pass_on(self._machine.stop_signum or signals.SIGTERM)
+            case Action.KILL_CHILD:
+                self._log.warning("child.killed", reason="it did not stop in its time")
+                self._child.kill()
+            case Action.FINISH:
+                self._finishing = self._loop.create_task(self._finish())
+            case _:
+                assert_never(action)
+
+    def _stop_accepting(self) -> None:
+        if not self._has_listened:
+            for sock, _ in self._sockets:
+                sock.close()
+        machine, budget = self._machine, self._start.budget
+        began_s = machine.began_s if machine.began_s is not None else monotonic()
+        left_s = began_s + budget.drain_s - monotonic()
+        limit_s = left_s / 2 if self._child.code is None else 0.0
+        self._server.stop_accepting(max(0.0, limit_s))
+
+    async def _finish(self) -> None:
+        """The last words: what is still on its way, the report, the exit code."""
+        limit_s = _LAST_WORDS_S
+        if self._machine.began_s is not None:
+            left_s = self._machine.began_s + self._start.budget.total_s - monotonic()
+            limit_s = max(0.0, min(limit_s, left_s))
+        end_s = monotonic() + limit_s
+        while monotonic() < end_s and (self._server.connections or self._server.listeners):
+            await asyncio.sleep(0.01)
+        self._server.abort()
+        code = self._exit_code()
+        fields = report_fields(self._machine, self._server.outcomes, monotonic())
+        self._log.info("drain.finished", exit_code=code, **fields)
+        self._done.set_result(code)
+
+    def _exit_code(self) -> int:
+        settings = self._start.settings
+        if self._code_override is not None:
+            return self._code_override
+        if settings.drain_exit_code is not None and self._server.outcomes.cut_count:
+            return settings.drain_exit_code
+        if self._start.child_pid is None:
+            return 0
+        # KILLING ended by its deadline: the child outlives SIGKILL, and 137 is what it will have been.
+        code = 128 + signals.SIGKILL if self._child.code is None else self._child.code
+        return 0 if code in settings.expect_exits else code
+
+    def _callback_failed(self, _loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        """Whatever a callback of the loop let through: logged, and the loop goes on."""
+        problem = context.get("exception")
+        trace = "".join(traceback.format_exception(problem)) if isinstance(problem, BaseException) else None
+        self._server.stats.callback_faults += 1
+        self._log.error("callback.failed", where=str(context.get("message")), traceback=trace)
+
+    def __repr__(self) -> str:
+        return f"App({self._machine!r}, {self._server!r}, {self._child!r})"
+
+
+def proxy_config(start: Start) -> ProxyConfig:
+    """What the proxy is told, from settings, platform and machine."""
+    settings, upstream = start.settings, start.upstream
+    descriptors = limits.raise_descriptor_limit()
+    return ProxyConfig(
+        upstream=UpstreamAddress(hosts=start.hosts, port=upstream.port or 0, path=upstream.path or ""),
+        trusted=tuple(settings.trust),
+        forwarded=settings.forwarded,
+        via=b"" if settings.via == "off" else settings.via.encode(),
+        adds_request_id=settings.request_id,
+        pool_is_fifo=settings.pool == "fifo",
+        head_max_bytes=settings.head_max_bytes,
+        fields_max=settings.fields_max,
+        head_timeout_s=settings.head_timeout_s,
+        idle_timeout_s=settings.idle_timeout_s or start.platform.idle_timeout_s,
+        body_timeout_s=settings.body_timeout_s,
+        write_timeout_s=settings.write_timeout_s,
+        body_max_bytes=settings.body_max_bytes,
+        connect_timeout_s=settings.connect_timeout_s,
+        response_timeout_s=settings.response_timeout_s,
+        max_connections=settings.max_connections or limits.max_connections(descriptors),
+        buffer_memory_bytes=settings.buffer_memory_bytes or limits.buffer_memory_bytes(),
+        idle_grace_s=settings.idle_grace_s,
+        access_log=settings.access_log,
+        logs_query=settings.log_query,
+    )

@@ -1,0 +1,80 @@
+"""The composition of a run: argv to settings, then init mode or the front, then the exit code.
+
+Nothing heavy is imported before the child exists: in front mode the app boots while the proxy's libraries load.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pyinit.errors import ListenError, SettingsError
+from pyinit.init import signals, spawn
+from pyinit.init.spawn import Launch
+from pyinit.log import InitLog, Sink
+from pyinit.settings import Settings, Shown, load
+
+USAGE = 2
+
+
+def run(argv: list[str], *, mask_at_start: frozenset[int]) -> int:
+    """Run pyinit; returns the exit code.
+
+    Args:
+        argv: with the program's name first.
+        mask_at_start: the signals that were blocked before __main__ blocked the rest.
+    """
+    dispositions = signals.take_dispositions()
+    try:
+        settings = load(argv, os.environ)
+        for text in settings.warnings:
+            _say(f"warning: {text}")
+        if settings.is_front:
+            from pyinit import front  # noqa: PLC0415  front mode alone
+
+            return front.start(settings, mask_at_start=mask_at_start, dispositions=dispositions)
+        return _run_init(settings, mask_at_start, dispositions)
+    except Shown as shown:
+        Sink(1).write(str(shown).encode())
+        return 0
+    except SettingsError as problem:
+        _say(str(problem))
+        return USAGE
+    except ListenError as problem:
+        _say(str(problem))
+        return problem.exit_code
+
+
+def _run_init(settings: Settings, mask: frozenset[int], dispositions: signals.Dispositions) -> int:
+    from pyinit.init import run as init_run  # noqa: PLC0415  init mode alone
+
+    delay_s, timeout_s = settings.drain_delay_s or 0.0, settings.stop_timeout_s
+    if timeout_s is not None and delay_s > timeout_s - init_run.RESERVE_S:
+        raise SettingsError(
+            f"--drain-delay {delay_s:g} does not fit into --stop-timeout {timeout_s:g} less {init_run.RESERVE_S:g} s"
+        )
+    port = settings.listens[0].port if settings.front_off and settings.listens else None
+    environment = spawn.child_environment(spawn.read_environment(), os.fsencode(settings.port_env), port)
+    launch = Launch(settings.command, environment, mask=mask, dispositions=dispositions, foreground=True)
+    plan = init_run.InitPlan(
+        launch,
+        forwarding=signals.Forwarding(dict(settings.rewrites)),
+        stop_signals=frozenset((signals.SIGTERM, signals.SIGINT, *settings.stop_signals)),
+        to_group=settings.kill_process_group,
+        subreaper=settings.subreaper,
+        parent_death_signal=settings.parent_death_signal,
+        warn_on_reap=settings.warn_on_reap,
+        expect_exits=frozenset(settings.expect_exits),
+        drain_delay_s=delay_s,
+        stop_timeout_s=timeout_s,
+    )
+    log = InitLog("pyinit", settings.verbosity)
+    try:
+        return init_run.run_init(plan, log)
+    except OSError as problem:
+        # Before the child: a refused prctl or fork.
+        log.fatal(f"{problem.strerror or problem}")
+        return 1
+
+
+def _say(text: str) -> None:
+    Sink(2).write(f"pyinit: {text}\n".encode("utf-8", "backslashreplace"))

@@ -1,0 +1,1 @@
+"""Sans-IO shutdown: phases, budget, census, report."""

@@ -1,0 +1,48 @@
+"""What became of the exchanges and connections that a drain found: counts, and each one that was cut."""
+
+from dataclasses import dataclass, field
+
+# A report is one log line; a stop that cuts more than this says how many more.
+CUT_LISTED_MAX = 100
+
+
+@dataclass(frozen=True, slots=True)
+class CutExchange:
+    """One exchange or tunnel that was ended before its end.
+
+    Attributes:
+        method: of the request; empty for a tcp: tunnel.
+        target: as it may be logged.
+        age_s: since its request came.
+        peer: the client's address.
+    """
+
+    method: str
+    target: str
+    age_s: float
+    peer: str
+
+
+@dataclass(slots=True)
+class Outcomes:
+    """Counts since the drain began.
+
+    Attributes:
+        exchanges_finished: requests answered to their end.
+        connections_closed_idle: connections closed between requests, or before any.
+        tunnels_finished: tunnels that ended by themselves.
+        cut_count: exchanges and tunnels that were cut.
+        cut: the first CUT_LISTED_MAX of them.
+    """
+
+    exchanges_finished: int = 0
+    connections_closed_idle: int = 0
+    tunnels_finished: int = 0
+    cut_count: int = 0
+    cut: list[CutExchange] = field(default_factory=list)
+
+    def add_cut(self, exchange: CutExchange) -> None:
+        """Count one that was cut."""
+        self.cut_count += 1
+        if len(self.cut) < CUT_LISTED_MAX:
+            self.cut.append(exchange)

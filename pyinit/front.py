@@ -1,0 +1,154 @@
+"""Front and sidecar mode's start, in its order: decide, bind, spawn, and only then import what is heavy.
+
+The address is bound before the fork, so that a taken port fails before a child exists; the app boots while we
+load. Signals have been blocked since the first statement, and are received once the loop is there.
+"""
+
+from __future__ import annotations
+
+import os
+from time import monotonic
+
+from pyinit import sockets
+from pyinit.drain.budget import Budget
+from pyinit.errors import SettingsError
+from pyinit.init import prctl, run, spawn
+from pyinit.init.spawn import Launch
+from pyinit.log import Sink
+from pyinit.platform import Platform, detect
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import _socket
+
+    from pyinit.init.signals import Dispositions
+    from pyinit.settings import Settings
+    from pyinit.values import Address
+
+# Where a bare port or auto is looked for: Node's "localhost" is ::1 on some machines.
+LOOPBACK = ("127.0.0.1", "::1")
+
+
+class Start:
+    """What was decided and done before the loop: handed to app.
+
+    Attributes:
+        settings: as given.
+        platform: what they run on, and ``found_by`` which it was told.
+        budget: of a stop.
+        bound: sockets, each with whether it is a ``tcp:`` address.
+        upstream: the app's address; its port filled in for ``auto``.
+        hosts: where to look for it; empty for a unix socket.
+        child_pid: None in sidecar mode.
+        began_s: monotonic, when all this began.
+    """
+
+    __slots__ = (
+        "began_s",
+        "bound",
+        "budget",
+        "child_pid",
+        "found_by",
+        "hosts",
+        "is_auto",
+        "platform",
+        "settings",
+        "upstream",
+    )
+
+    settings: Settings
+    platform: Platform
+    found_by: str
+    budget: Budget
+    bound: list[tuple[_socket.socket, bool]]
+    upstream: Address
+    hosts: tuple[str, ...]
+    is_auto: bool
+    child_pid: int | None
+    began_s: float
+
+
+def start(settings: Settings, *, mask_at_start: frozenset[int], dispositions: Dispositions) -> int:
+    """Run in front or sidecar mode; returns the exit code.
+
+    Raises:
+        SettingsError: a split of the stop's time that cannot fit.
+        ListenError: an address that cannot be had.
+    """
+    begun = Start()
+    begun.began_s = monotonic()
+    begun.settings = settings
+    begun.platform, begun.found_by = detect(settings.platform, os.environ)
+    begun.budget = plan_budget(settings, begun.platform)
+    begun.bound = [(sock, address.raw) for address in settings.listens for sock in sockets.bind(address)]
+    begun.is_auto = settings.upstream is None
+    begun.upstream, begun.hosts = _upstream(settings)
+    if settings.parent_death_signal:
+        prctl.set_parent_death_signal(settings.parent_death_signal)
+    begun.child_pid = None
+    if settings.command:
+        port = begun.upstream.port if begun.is_auto else None
+        environment = spawn.child_environment(spawn.read_environment(), os.fsencode(settings.port_env), port)
+        launch = Launch(
+            settings.command, environment, mask=mask_at_start, dispositions=dispositions, foreground=False
+        )
+        begun.child_pid = spawn.spawn(launch, lambda text: _report(settings, text))
+    try:
+        if settings.subreaper or (begun.child_pid is not None and os.getpid() != 1):
+            # Orphans of the app are ours to reap wherever we are; after the fork, as it costs an import.
+            prctl.become_subreaper()
+        from pyinit import app  # noqa: PLC0415  heavy: the child is exec'd by now
+
+        return app.run(begun)
+    except Exception as problem:  # noqa: BLE001  PID 1 must not die with a traceback alone
+        import traceback  # noqa: PLC0415  for a fault alone
+
+        trace = traceback.format_exc().strip().replace("\n", " | ")
+        _report(settings, f"internal error: {problem!r}; stopping the child: {trace}")
+        if begun.child_pid is not None:
+            run.give_up(begun.child_pid, begun.budget.total_s)
+        return run.OWN_FAILURE
+
+
+def plan_budget(settings: Settings, platform: Platform) -> Budget:
+    """The stop's time, split as the settings and the platform say. Raises SettingsError."""
+    stop_timeout_s = settings.stop_timeout_s
+    if stop_timeout_s is None:
+        stop_timeout_s = platform.stop_timeout_s
+    delay_s = settings.drain_delay_s
+    if delay_s is None:
+        # A shorter grace than the platform's own shortens its lame duck too, rather than being refused for it.
+        delay_s = min(platform.drain_delay_s, stop_timeout_s / 4)
+    try:
+        return Budget(
+            stop_timeout_s=stop_timeout_s,
+            drain_delay_s=delay_s,
+            child_timeout_s=settings.child_timeout_s,
+            has_child=bool(settings.command),
+        )
+    except SettingsError as problem:
+        if "stop-timeout" in settings.given:
+            raise
+        raise SettingsError(f"{problem} (--stop-timeout is that of --platform {platform.name})") from None
+
+
+def _upstream(settings: Settings) -> tuple[Address, tuple[str, ...]]:
+    upstream = settings.upstream
+    if upstream is None:
+        from pyinit.values import Address  # noqa: PLC0415  loaded already; named here alone
+
+        return Address(host=LOOPBACK[0], port=sockets.free_port()), LOOPBACK
+    if upstream.path is not None:
+        return upstream, ()
+    return upstream, (upstream.host,) if upstream.host is not None else LOOPBACK
+
+
+def _report(settings: Settings, text: str) -> None:
+    """One line before structlog is there, in the form that the rest of the log will have."""
+    if settings.log_format == "json" or (settings.log_format == "auto" and not os.isatty(2)):
+        import json  # noqa: PLC0415  for a fault alone
+
+        line = json.dumps({"event": "start.failed", "level": "error", "reason": text, "pid": os.getpid()})
+    else:
+        line = f"pyinit: {text}"
+    Sink(2).write(line.encode("utf-8", "backslashreplace") + b"\n")

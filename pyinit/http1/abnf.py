@@ -1,0 +1,57 @@
+"""Compiled patterns, each under its rule in RFC 9110, 9112 or 3986.
+
+All are anchored by ``fullmatch`` and linear: no nested repetition, as they judge what strangers send.
+"""
+
+import re
+
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+# RFC 9110 section 5.5: VCHAR, obs-text, SP and HTAB; every other control byte is refused, DEL too.
+_FIELD_VALUE = rb"[\t\x20-\x7e\x80-\xff]*"
+
+# RFC 9110 section 5.6.2.
+TOKEN = re.compile(_TOKEN)
+
+# RFC 9110 section 5.5, RFC 9112 section 5: no space before the colon, no fold. The value with its whitespace.
+FIELD_LINE = re.compile(rb"(" + _TOKEN + rb"):(" + _FIELD_VALUE + rb")")
+
+# RFC 9112 section 3. Wider than RFC 3986 in the target, as Node is: clients do send raw | " { } [ ] ^ \ and `
+# in queries, and no two parsers read them differently here. Not wider: "#" (a fragment is never sent; section
+# 3.2 of RFC 9112), control and non-ASCII bytes.
+REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") ([\x21\x22\x24-\x7e]+) HTTP/([0-9])\.([0-9])")
+
+# RFC 9112 section 4. The space before an empty reason is let go, as every client does; we send it.
+STATUS_LINE = re.compile(rb"HTTP/1\.([0-9]) ([1-5][0-9][0-9])(?: (" + _FIELD_VALUE + rb"))?")
+
+# RFC 9110 section 7.2, RFC 3986 section 3.2.2: uri-host [":" port]. An empty value is allowed by section 3.2
+# of RFC 9112. Userinfo never.
+_REG_NAME = rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*"
+_IP_LITERAL = rb"\[[0-9A-Fa-f:.]+\]"
+_HOST = rb"(?:" + _IP_LITERAL + rb"|" + _REG_NAME + rb")(?::[0-9]{0,5})?"
+HOST = re.compile(_HOST)
+
+# RFC 9112 section 3.2.2; RFC 3986 section 4.3.
+ABSOLUTE_TARGET = re.compile(
+    rb"(?i:https?)://(" + _HOST + rb")(/[\x21\x22\x24-\x7e]*|\?[\x21\x22\x24-\x7e]*)?"
+)
+
+# RFC 9110 section 8.6: 1*DIGIT. 18 digits stay below 2^63, beyond which parsers differ.
+CONTENT_LENGTH = re.compile(rb"[0-9]{1,18}")
+
+# RFC 9112 section 7.1.1: chunk-ext, with the BWS that section allows around ";" and "=".
+_QUOTED = rb'"(?:[\t\x20\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"'
+_CHUNK_EXT = rb"(?:[ \t]*;[ \t]*" + _TOKEN + rb"(?:[ \t]*=[ \t]*(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?)*"
+# RFC 9112 section 7.1: 15 hexadecimal digits stay below 2^63.
+_CHUNK_SIZE = rb"([0-9A-Fa-f]{1,15})" + _CHUNK_EXT + rb"\r\n"
+FIRST_CHUNK = re.compile(_CHUNK_SIZE)
+# The CRLF that ends a chunk's data, and the next chunk's size, in one match.
+NEXT_CHUNK = re.compile(rb"\r\n" + _CHUNK_SIZE)
+# What may stand at the end of a read before the line is whole. A line is passed on as it comes, so a byte that
+# no whole line could hold (a bare LF above all) must be seen before it is.
+_CHUNK_SIZE_PART = rb"(?:[0-9A-Fa-f]{1,15}(?:[ \t]*(?:;" + _FIELD_VALUE + rb")?\r?)?)?"
+FIRST_CHUNK_PART = re.compile(_CHUNK_SIZE_PART)
+NEXT_CHUNK_PART = re.compile(rb"(?:\r(?:\n" + _CHUNK_SIZE_PART + rb")?)?")
+TRAILER_PART = re.compile(rb"(?:" + _TOKEN + rb"(?::" + _FIELD_VALUE + rb")?)?\r?")
+
+# A line end that is not CRLF, in a head that is not whole yet: refused at once instead of waited on.
+BARE_LINE_END = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)")

@@ -1,0 +1,228 @@
+"""Heads as they go on: what an intermediary adds to a request, and how a response's head ends.
+
+The forwarding modes (design 5):
+  auto     from a trusted peer what it sent passes unchanged and what is absent is set; else as ``replace``
+  append   For and Forwarded grow by the peer; Proto, Host and Port are set where absent
+  replace  whatever came is removed, all are set
+  keep     whatever came passes, nothing is set
+  off      whatever came is removed, nothing is set
+
+Set where absent means in accord with what is there: behind a load balancer that ended TLS and sent
+X-Forwarded-Proto: https, an absent X-Forwarded-Port is 443, not the port of ours that it connected to.
+"""
+
+from pyinit.http1.abnf import TOKEN
+from pyinit.http1.head import FORWARDING
+from pyinit.http1.message import RequestHead, ResponseHead
+
+MODES = ("auto", "append", "replace", "keep", "off")
+
+
+class Forwarder:
+    """Turns the request heads of one client connection into what the app is sent.
+
+    Args:
+        mode: one of MODES.
+        via: our name in Via; empty for none.
+        peer_ip: the client's address as text, IPv4-mapped ones unmapped; empty for a unix socket.
+        is_trusted: whether the peer's own forwarding fields are believed.
+        local_host: where the client connected to, ``host:port``, for an HTTP/1.0 request that names no host.
+        local_port: the port of that; empty for a unix socket.
+    """
+
+    __slots__ = (
+        "_added",
+        "_added_host",
+        "_local_host",
+        "_local_port",
+        "_mode",
+        "_peer_ip",
+        "_via",
+        "is_trusted",
+    )
+
+    def __init__(
+        self, mode: str, via: bytes, *, peer_ip: bytes, is_trusted: bool, local_host: bytes, local_port: bytes
+    ) -> None:
+        self._mode = ("auto" if is_trusted else "replace") if mode == "auto" else mode
+        self._via = via
+        self._peer_ip = peer_ip
+        self._local_host = local_host
+        self._local_port = local_port
+        self.is_trusted = is_trusted
+        self._added_host: bytes | None = None
+        self._added: list[bytes] = []
+
+    def request(self, head: RequestHead, extra: list[bytes] | None = None) -> bytes:
+        """The head for the app, with its final empty line.
+
+        Args:
+            head: as parsed; not changed.
+            extra: field lines to add.
+        """
+        lines = [b"%b %b HTTP/1.1" % (head.method, head.target), *head.lines]
+        host = head.host
+        if not host and head.minor == 0:
+            # RFC 9112 section 3.3: without a name, the one that reaches this server. Node refuses a 1.1
+            # request without Host.
+            host = self._local_host
+            lines = [line for line in lines if line[:5].lower() != b"host:"]
+            lines.insert(1, b"Host: " + host)
+        if head.forwarding is not None:
+            lines += self._beside(head, lines, host)
+        elif self._mode not in ("keep", "off"):
+            if host != self._added_host:
+                self._added = self._all(host)
+                self._added_host = host
+            lines += self._added
+        if head.upgrade is not None:
+            lines += (b"Connection: Upgrade", b"Upgrade: " + head.upgrade)
+        if self._via:
+            lines.append(b"Via: 1.%d %b" % (head.minor, self._via))
+        if extra:
+            lines += extra
+        lines += (b"", b"")
+        return b"\r\n".join(lines)
+
+    def _all(self, host: bytes) -> list[bytes]:
+        """All fields, where none came."""
+        lines = []
+        if self._peer_ip:
+            lines.append(b"X-Forwarded-For: " + self._peer_ip)
+        lines.append(b"X-Forwarded-Proto: http")
+        if host:
+            lines.append(b"X-Forwarded-Host: " + host)
+        if self._local_port:
+            lines.append(b"X-Forwarded-Port: " + self._local_port)
+        lines.append(b"Forwarded: " + _element(self._peer_ip, host, b"http"))
+        return lines
+
+    def _beside(self, head: RequestHead, lines: list[bytes], host: bytes) -> list[bytes]:
+        """What is added where some came; removes from ``lines`` what must not pass."""
+        came = head.forwarding or {}
+        if self._mode == "keep":
+            return []
+        if self._mode in ("replace", "off"):
+            for group in came.values():
+                for line in group:
+                    lines.remove(line)
+            return self._all(host) if self._mode == "replace" else []
+        if self._mode == "append":
+            return self._append(came, lines, host)
+        return self._absent(came, host)
+
+    def _absent(self, came: dict[bytes, list[bytes]], host: bytes) -> list[bytes]:
+        """The missing ones, in accord with those that came."""
+        proto = _last(came, b"x-forwarded-proto").lower() or b"http"
+        seen_host = _last(came, b"x-forwarded-host") or host
+        clients = [ip for line in came.get(b"x-forwarded-for", ()) for ip in _values(line)]
+        added = []
+        if b"x-forwarded-for" not in came and self._peer_ip:
+            added.append(b"X-Forwarded-For: " + self._peer_ip)
+        if b"x-forwarded-proto" not in came:
+            added.append(b"X-Forwarded-Proto: " + proto)
+        if b"x-forwarded-host" not in came and host:
+            added.append(b"X-Forwarded-Host: " + host)
+        if b"x-forwarded-port" not in came and (port := self._port_beside(came, seen_host, proto)):
+            added.append(b"X-Forwarded-Port: " + port)
+        if b"forwarded" not in came:
+            elements = [_element(ip, b"", b"") for ip in clients[:-1]]
+            elements.append(_element(clients[-1] if clients else self._peer_ip, seen_host, proto))
+            added.append(b"Forwarded: " + b", ".join(elements))
+        return added
+
+    def _port_beside(self, came: dict[bytes, list[bytes]], host: bytes, proto: bytes) -> bytes:
+        name, colon, port = host.rpartition(b":")
+        if colon and port.isdigit() and not name.endswith(b":"):
+            return port
+        if b"x-forwarded-proto" in came:
+            return {b"https": b"443", b"http": b"80"}.get(proto, b"")
+        return self._local_port
+
+    def _append(self, came: dict[bytes, list[bytes]], lines: list[bytes], host: bytes) -> list[bytes]:
+        added = self._absent({name: group for name, group in came.items() if name != b"forwarded"}, host)
+        added = [line for line in added if not line.startswith(b"Forwarded:")]
+        for name, mine in (
+            (b"x-forwarded-for", self._peer_ip),
+            (b"forwarded", _element(self._peer_ip, host, b"http")),
+        ):
+            if name in came and mine:
+                last = came[name][-1]
+                at = len(lines) - 1 - lines[::-1].index(last)
+                lines[at] = last.rstrip(b" \t") + b", " + mine
+        if b"forwarded" not in came:
+            added.append(b"Forwarded: " + _element(self._peer_ip, host, b"http"))
+        return added
+
+    def __repr__(self) -> str:
+        return f"Forwarder({self._mode}, peer={self._peer_ip!r})"
+
+
+def response(head: ResponseHead, *, close: bool, client_minor: int, date_line: bytes) -> bytes:
+    """A response head for the client, with its final empty line.
+
+    Args:
+        head: the app's; not changed.
+        close: whether we close the connection after this response.
+        client_minor: 0 has to be told that the connection is kept, and gets no chunked framing.
+        date_line: ``Date: ...``, added where the app sent none (RFC 9110 section 6.6.1).
+    """
+    if not close and client_minor and head.has_date:
+        return head.wire
+    lines = [head.status_line, *head.lines]
+    if not client_minor and head.is_chunked:
+        lines = [line for line in lines if line[:18].lower() != b"transfer-encoding:"]
+    if not head.has_date:
+        lines.append(date_line)
+    if close:
+        lines.append(b"Connection: close")
+    elif not client_minor:
+        lines.append(b"Connection: keep-alive")
+    lines += (b"", b"")
+    return b"\r\n".join(lines)
+
+
+def interim(head: ResponseHead) -> bytes:
+    """A 1xx head for the client; a 101 names what it switches to (RFC 9110 section 15.2.2)."""
+    lines = [head.status_line, *head.lines]
+    if head.status == 101:
+        lines += (b"Connection: Upgrade", b"Upgrade: " + (head.upgrade or b""))
+    lines += (b"", b"")
+    return b"\r\n".join(lines)
+
+
+def _element(ip: bytes, host: bytes, proto: bytes) -> bytes:
+    """One element of Forwarded (RFC 7239 section 4); an IPv6 address is bracketed and quoted (section 6)."""
+    node = b'"[%b]"' % ip if b":" in ip and not ip.startswith(b"[") else ip
+    if not node:
+        node = b"unknown"  # section 6.2
+    elif not node.startswith(b'"') and not TOKEN.fullmatch(node):
+        node = _quoted(node)
+    parts = [b"for=" + node]
+    if host:
+        parts.append(b"host=" + (host if TOKEN.fullmatch(host) else _quoted(host)))
+    if proto:
+        parts.append(b"proto=" + (proto if TOKEN.fullmatch(proto) else _quoted(proto)))
+    return b";".join(parts)
+
+
+def _quoted(text: bytes) -> bytes:
+    return b'"' + text.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
+
+
+def _values(line: bytes) -> list[bytes]:
+    return [value.strip(b" \t") for value in line.partition(b":")[2].split(b",")]
+
+
+def _last(came: dict[bytes, list[bytes]], name: bytes) -> bytes:
+    """The value that the nearest proxy set: the last; nothing where the field is absent."""
+    group = came.get(name)
+    return _values(group[-1])[-1] if group else b""
+
+
+assert (
+    frozenset(
+        (b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port")
+    )
+    == FORWARDING
+)

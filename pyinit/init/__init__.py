@@ -1,0 +1,1 @@
+"""Being PID 1: signals, spawning, reaping."""

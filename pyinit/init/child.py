@@ -1,0 +1,135 @@
+"""The child beside a running event loop: its signals, its exit, everybody else's zombies.
+
+Signals stay blocked and come through a signalfd: the same policy as in init mode, real-time ones are not merged,
+and no handler runs between two bytecodes. The standard library has no signalfd before 3.14's C API; it is one
+libc call, made after the child has been exec'd.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+import sys
+from typing import TYPE_CHECKING
+
+from pyinit.init import reaper, signals
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from pyinit.init.signals import Forwarding
+    from pyinit.log import EventLog
+
+_SFD_CLOEXEC, _SFD_NONBLOCK = os.O_CLOEXEC, os.O_NONBLOCK  # signalfd(2): the same values
+_SIGINFO_BYTES = 128
+_SIGSET_BYTES = 128  # glibc and musl alike
+
+
+class Child:
+    """The one command, and whatever else becomes our child.
+
+    Args:
+        pid: of the command; None in sidecar mode.
+        forwarding: which signal is passed on for which.
+        to_group: signals go to its process group.
+        warn_on_reap: a line for each process reaped that is not the child.
+        on_signal: takes every signal but SIGCHLD; decides what is passed on.
+        on_exit: takes the child's exit code, once.
+        log: for events.
+    """
+
+    def __init__(
+        self,
+        pid: int | None,
+        *,
+        forwarding: Forwarding,
+        to_group: bool,
+        warn_on_reap: bool,
+        on_signal: Callable[[int], None],
+        on_exit: Callable[[int], None],
+        log: EventLog,
+    ) -> None:
+        self.pid = pid
+        self.code: int | None = None
+        self._forwarding = forwarding
+        self._to_group = to_group
+        self._warn_on_reap = warn_on_reap
+        self._on_signal = on_signal
+        self._on_exit = on_exit
+        self._log = log
+        self._fd = -1
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Receive signals from here on; those that came since the start are among them."""
+        self._fd = _signalfd(signals.WAITED)
+        loop.add_reader(self._fd, self._readable)
+        self._reap()  # a SIGCHLD for several exits is one
+
+    def _readable(self) -> None:
+        try:
+            data = os.read(self._fd, 16 * _SIGINFO_BYTES)
+        except BlockingIOError:
+            return
+        for at in range(0, len(data), _SIGINFO_BYTES):
+            (signum,) = struct.unpack_from("=I", data, at)
+            if signum == signals.SIGCHLD:
+                self._reap()
+            else:
+                self._on_signal(signum)
+
+    def _reap(self) -> None:
+        for pid, status in reaper.reap():
+            if pid == self.pid and self.code is None:
+                self.code = reaper.exit_code(status)
+                fields: dict[str, object] = {"pid": pid, "code": self.code}
+                if os.WIFSIGNALED(status):
+                    fields["signal"] = signals.name(os.WTERMSIG(status))
+                self._log.info("child.exited", **fields)
+                self._on_exit(self.code)
+            elif self._warn_on_reap:
+                self._log.warning("process.reaped", pid=pid)
+            else:
+                self._log.debug("process.reaped", pid=pid)
+
+    def pass_on(self, signum: int) -> None:
+        """Send a signal on to the child, as --rewrite and -g say."""
+        translated = self._forwarding.translate(signum)
+        if translated:
+            self._send(translated, to_group=self._to_group)
+
+    def kill(self) -> None:
+        """SIGKILL to its group, whatever -g says: nothing of it may outlive its time."""
+        self._send(signals.SIGKILL, to_group=True)
+
+    def _send(self, signum: int, *, to_group: bool) -> None:
+        if self.pid is None or self.code is not None:
+            return
+        try:
+            os.kill(-self.pid if to_group else self.pid, signum)
+        except ProcessLookupError:
+            self._log.warning("signal.not_forwarded", signal=signals.name(signum), reason="the child is gone")
+        except PermissionError:
+            self._log.warning("signal.not_forwarded", signal=signals.name(signum), reason="not permitted")
+        else:
+            self._log.debug("signal.forwarded", signal=signals.name(signum), pid=self.pid, to_group=to_group)
+
+    def __repr__(self) -> str:
+        return f"Child(pid={self.pid}, code={self.code})"
+
+
+def _signalfd(signums: frozenset[int]) -> int:
+    libc = ctypes.CDLL(None, use_errno=True)
+    bits = sum(1 << (signum - 1) for signum in signums)
+    # An array of unsigned long, so the byte order of each word is the machine's.
+    word_bytes = ctypes.sizeof(ctypes.c_ulong)
+    words = [
+        bits >> (8 * word_bytes * i) & ((1 << 8 * word_bytes) - 1) for i in range(_SIGSET_BYTES // word_bytes)
+    ]
+    mask = b"".join(word.to_bytes(word_bytes, sys.byteorder) for word in words)
+    fd: int = libc.signalfd(-1, mask, _SFD_CLOEXEC | _SFD_NONBLOCK)
+    if fd < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return fd

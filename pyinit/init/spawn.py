@@ -1,0 +1,217 @@
+"""Starting the child: fork, group, terminal, masks and dispositions, exec.
+
+The order is the design (tini's): signals are blocked before the fork, so none is lost; the child makes its own
+group and takes the terminal while it still ignores SIGTTOU, then gets mask and dispositions back, then execs.
+Not ``subprocess``: it closes descriptors, waits for its children, and costs tens of milliseconds to import.
+"""
+
+from __future__ import annotations
+
+import _signal
+import errno
+import os
+
+from pyinit.errors import SpawnError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from pyinit.init.signals import Dispositions
+
+# execvp(3): errors of one PATH entry that mean "look in the next".
+_LOOK_ON = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENODEV, errno.ETIMEDOUT)
+# tcsetpgrp(3): no terminal on stdin, a terminal that is gone, no stdin.
+_NO_TERMINAL = (errno.ENOTTY, errno.ENXIO, errno.EBADF)
+_OWN_PREFIX = b"PYINIT_"
+# What Kubernetes makes of a Service named pyinit is the app's to see.
+_SERVICE_PREFIXES = (b"PYINIT_SERVICE_HOST", b"PYINIT_SERVICE_PORT", b"PYINIT_PORT")
+
+
+class Launch:
+    """How the child is to be started.
+
+    Args:
+        command: program and arguments, at least one.
+        environment: the whole block, ``NAME=value`` each, in order.
+        mask: signals blocked when pyinit was started.
+        dispositions: what to give back.
+        foreground: make the child's group the terminal's foreground group (init mode). A proxy keeps the
+            foreground, or Ctrl-C would interrupt the app before the drain has begun; the child's stdin is
+            then /dev/null where it would be a terminal, as reading it from the background stops a process.
+    """
+
+    __slots__ = ("command", "dispositions", "environment", "foreground", "mask")
+
+    def __init__(
+        self,
+        command: list[bytes],
+        environment: list[bytes],
+        *,
+        mask: frozenset[int],
+        dispositions: Dispositions,
+        foreground: bool,
+    ) -> None:
+        self.command = command
+        self.environment = environment
+        self.mask = mask
+        self.dispositions = dispositions
+        self.foreground = foreground
+
+
+def spawn(launch: Launch, report: Callable[[str], None]) -> int:
+    """Start the child and return its pid.
+
+    An exec that fails is reported by the forked copy, with its own pid, and shows as its exit code (127, 126):
+    as with tini the parent need not wait for the exec, so its imports run beside it.
+
+    Args:
+        launch: what to start, and how.
+        report: takes the one line that says why the exec failed; called in the forked copy.
+    """
+    pid = os.fork()
+    if pid:
+        # The child does the same; whoever comes first, a signal to the group cannot miss it.
+        try:
+            os.setpgid(pid, pid)
+        except OSError as problem:
+            if problem.errno not in (errno.EACCES, errno.ESRCH):  # it has exec'd, or ended
+                raise
+        return pid
+    code = 1
+    try:
+        _become(launch)
+    except SpawnError as problem:
+        code = problem.exit_code
+        report(str(problem))
+    except BaseException as problem:  # noqa: BLE001  a forked copy must never run on as a second pyinit
+        report(f"starting the child failed: {problem!r}")
+    finally:
+        os._exit(code)
+
+
+def _become(launch: Launch) -> None:
+    os.setpgid(0, 0)
+    if launch.foreground:
+        try:
+            os.tcsetpgrp(0, os.getpgrp())
+        except OSError as problem:
+            if problem.errno not in _NO_TERMINAL:
+                raise
+    elif os.isatty(0):
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        os.close(null)
+    launch.dispositions.restore()
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, launch.mask)
+    _execvp(launch.command, launch.environment)
+
+
+def read_environment() -> list[bytes]:
+    """The environment block pyinit was started with, byte for byte.
+
+    ``os.environb`` will not do: in the C locale CPython adds LC_CTYPE to it (PEP 538), and it keeps neither
+    order nor doubles. Without /proc it has to, less that addition.
+    """
+    try:
+        with open("/proc/self/environ", "rb", buffering=0) as block:  # noqa: PTH123  pathlib costs start time
+            data = block.readall()
+    except OSError:
+        entries = dict(os.environb)
+        is_c_locale = entries.get(b"LANG", b"C") in (b"", b"C", b"POSIX") and b"LC_ALL" not in entries
+        if is_c_locale and entries.get(b"LC_CTYPE") in (b"C.UTF-8", b"C.utf8", b"UTF-8"):
+            del entries[b"LC_CTYPE"]
+        return [name + b"=" + value for name, value in entries.items()]
+    return data.split(b"\0")[:-1] if data else []
+
+
+def child_environment(entries: Iterable[bytes], port_name: bytes, port: int | None) -> list[bytes]:
+    """The block for the child: without what is ours, with the port it is to listen on.
+
+    Args:
+        entries: as read_environment gives them.
+        port_name: of the variable for the port; empty for none.
+        port: None leaves the variable as it was.
+    """
+    kept = [e for e in entries if not e.startswith(_OWN_PREFIX) or e.startswith(_SERVICE_PREFIXES)]
+    if port is None or not port_name:
+        return kept
+    entry = port_name + b"=" + str(port).encode()
+    at = [i for i, e in enumerate(kept) if e.partition(b"=")[0] == port_name]
+    if not at:
+        return [*kept, entry]
+    return [entry if i == at[0] else e for i, e in enumerate(kept) if i not in at[1:]]
+
+
+class _Block:
+    """An environment as the mapping that execve wants, but with order and doubles kept."""
+
+    def __init__(self, entries: list[bytes]) -> None:
+        # From the second byte on, as getenv and bash read names such as "=C:".
+        self._pairs = [(e[: e.index(b"=", 1)], e[e.index(b"=", 1) + 1 :]) for e in entries]
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __getitem__(self, name: bytes) -> bytes:
+        return dict(self._pairs)[name]
+
+    def keys(self) -> list[bytes]:
+        return [name for name, _ in self._pairs]
+
+    def values(self) -> list[bytes]:
+        return [value for _, value in self._pairs]
+
+
+def _execvp(command: list[bytes], environment: list[bytes]) -> None:
+    """Become the command as execvp(3) does; returns by SpawnError alone."""
+    file = command[0]
+    refused: OSError | None = None
+    if b"/" in file or not file:
+        candidates = [file]
+    else:
+        # confstr(_CS_PATH), execvp's own default.
+        path = next((e[5:] for e in environment if e.startswith(b"PATH=")), b"/bin:/usr/bin")
+        candidates = [(part or b".") + b"/" + file for part in path.split(b":")]
+    last = OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+    for candidate in candidates:
+        try:
+            _execve(candidate, command, environment)
+        except OSError as problem:
+            if problem.errno == errno.ENOEXEC:
+                # No #! and no known format: a script for /bin/sh, which os.execvp does not do.
+                try:
+                    _execve(b"/bin/sh", [b"/bin/sh", candidate, *command[1:]], environment)
+                except OSError as shell_problem:
+                    last = shell_problem
+                break
+            last = problem
+            if problem.errno == errno.EACCES:
+                refused = problem
+            elif problem.errno not in _LOOK_ON:
+                break
+    if refused is not None and last.errno in _LOOK_ON:
+        last = refused
+    code = {errno.ENOENT: 127, errno.EACCES: 126}.get(last.errno or 0, 1)
+    raise SpawnError(file, last.errno or 0, os.strerror(last.errno or 0), code)
+
+
+def _execve(path: bytes, command: list[bytes], environment: list[bytes]) -> None:
+    try:
+        block = _Block(environment)
+    except ValueError:
+        _execve_raw(path, command, environment)
+    else:
+        os.execve(path, command, block)  # type: ignore[arg-type]  # noqa: S606  a mapping by duck type; no shell
+
+
+def _execve_raw(path: bytes, command: list[bytes], environment: list[bytes]) -> None:
+    """For a block with entries that are no NAME=value, which os.execve cannot express."""
+    import ctypes  # noqa: PLC0415  rare, and costs start time
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    vector = ctypes.c_char_p * (len(command) + 1)
+    block = ctypes.c_char_p * (len(environment) + 1)
+    libc.execve(path, vector(*command, None), block(*environment, None))
+    number = ctypes.get_errno()
+    raise OSError(number, os.strerror(number))

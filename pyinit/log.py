@@ -1,0 +1,155 @@
+"""Writing lines to stderr and stdout without ever blocking, and without touching the child's descriptors.
+
+O_NONBLOCK lives on the open file description, which descriptors 0 to 2 share with the child: setting it there
+would make the child's writes fail with EAGAIN. So a pipe or a terminal is opened anew through /proc, which
+gives a description of our own; a socket is written with MSG_DONTWAIT; a regular file never blocks. Where the
+reopening is refused (another user's pipe), a poll before a write of at most PIPE_BUF bytes does nearly as
+well. What does not fit is dropped and counted: a blocked log must not block PID 1.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class EventLog(Protocol):
+        """What code that has something to say is given: an event, ``noun.verb`` in the past, and its fields."""
+
+        def debug(self, event: str, **fields: object) -> None: ...  # noqa: D102
+        def info(self, event: str, **fields: object) -> None: ...  # noqa: D102
+        def warning(self, event: str, **fields: object) -> None: ...  # noqa: D102
+        def error(self, event: str, **fields: object) -> None: ...  # noqa: D102
+
+
+PIPE_BUF = 4096  # pipe(7): a write of so much is all or nothing; POLLOUT on a pipe promises room for it
+
+
+class Sink:
+    """Lines to one descriptor; never waits.
+
+    Attributes:
+        dropped_count: lines that did not fit, or could not be written at all.
+    """
+
+    __slots__ = ("_fd", "_own_fd", "_rest", "_socket", "_wants_poll", "dropped_count")
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._own_fd = -1
+        self._socket: object = None
+        self._wants_poll = False
+        self._rest = b""
+        self.dropped_count = 0
+
+    def write(self, line: bytes) -> None:
+        """Write a line (with its newline), or drop it whole.
+
+        A pipe can take half of a line longer than PIPE_BUF; the rest then goes first next time, so that no
+        other line lands inside it.
+        """
+        try:
+            if self._own_fd < 0:
+                self._open()
+            if self._rest:
+                self._rest = self._rest[self._send(self._rest) :]
+                if self._rest:
+                    self.dropped_count += 1
+                    return
+            sent = self._send(line)
+            if not sent:
+                self.dropped_count += 1
+            self._rest = line[sent:] if sent else b""
+        except OSError:
+            # A closed or broken stderr: there is nobody to tell.
+            self.dropped_count += 1
+
+    def _open(self) -> None:
+        mode = os.fstat(self._fd).st_mode
+        if stat.S_ISSOCK(mode):
+            import _socket  # noqa: PLC0415  a socket as stderr is rare, and init mode counts milliseconds
+
+            self._own_fd = os.dup(self._fd)
+            self._socket = _socket.socket(fileno=self._own_fd)
+        elif stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
+            flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+            try:
+                self._own_fd = os.open(f"/proc/self/fd/{self._fd}", flags)
+            except OSError:
+                self._own_fd, self._wants_poll = self._fd, True
+        else:
+            # A description of our own would have an offset of its own, and we would write over the child's
+            # lines; a regular file does not block anyway.
+            self._own_fd = self._fd
+
+    def _send(self, data: bytes) -> int:
+        """How many bytes went out; 0 where none can now."""
+        try:
+            if self._socket is not None:
+                import _socket  # noqa: PLC0415  see _open
+
+                assert isinstance(self._socket, _socket.socket)  # noqa: S101  for the type checker
+                return self._socket.send(data, _socket.MSG_DONTWAIT | _socket.MSG_NOSIGNAL)
+            if self._wants_poll:
+                import select  # noqa: PLC0415  see _open
+
+                poll = select.poll()
+                poll.register(self._own_fd, select.POLLOUT)
+                if not poll.poll(0):
+                    return 0
+                data = data[:PIPE_BUF]
+            return os.write(self._own_fd, data)
+        except OSError as problem:
+            if problem.errno in (errno.EAGAIN, errno.EINTR):
+                return 0
+            raise
+
+    def __repr__(self) -> str:
+        return f"Sink(fd={self._fd}, dropped={self.dropped_count}, pending={len(self._rest)} bytes)"
+
+
+class InitLog:
+    """Init mode's messages, in tini's form: ``[WARN  NAME (PID)] text``.
+
+    FATAL and WARN go to stderr, the rest to stdout; the verbosity is tini's (1: warnings, 4: everything).
+    """
+
+    __slots__ = ("_err", "_name", "_out", "_verbosity")
+
+    def __init__(self, name: str, verbosity: int) -> None:
+        self._name = name
+        self._verbosity = verbosity
+        self._err = Sink(2)
+        self._out = Sink(1)
+
+    def fatal(self, text: str) -> None:
+        """Something that ends us; always shown."""
+        self._write(self._err, "FATAL", text)
+
+    def warning(self, text: str) -> None:
+        """Verbosity 1, the default."""
+        if self._verbosity > 0:
+            self._write(self._err, "WARN ", text)
+
+    def info(self, text: str) -> None:
+        """Verbosity 2, -v."""
+        if self._verbosity > 1:
+            self._write(self._out, "INFO ", text)
+
+    def debug(self, text: str) -> None:
+        """Verbosity 3, -vv."""
+        if self._verbosity > 2:
+            self._write(self._out, "DEBUG", text)
+
+    def trace(self, text: str) -> None:
+        """Verbosity 4, -vvv."""
+        if self._verbosity > 3:
+            self._write(self._out, "TRACE", text)
+
+    def _write(self, sink: Sink, level: str, text: str) -> None:
+        line = f"[{level} {self._name} ({os.getpid()})] {text}\n"
+        sink.write(line.encode("utf-8", "surrogateescape"))

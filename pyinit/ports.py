@@ -1,0 +1,113 @@
+"""Who listens where: read from /proc, to say in one line why an app cannot be reached, or can from outside.
+
+Everything here is diagnosis: where /proc does not tell (another user's process, no /proc at all) the answer is
+"unknown", and nothing is refused on that ground.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+
+_LISTEN = "0A"  # TCP_LISTEN in /proc/net/tcp
+
+
+class Listening:
+    """One listening TCP socket.
+
+    Attributes:
+        ip: numeric; 0.0.0.0 and :: for all.
+        port: its port.
+        inode: names the socket in /proc/PID/fd.
+    """
+
+    __slots__ = ("inode", "ip", "port")
+
+    def __init__(self, ip: str, port: int, inode: str) -> None:
+        self.ip = ip
+        self.port = port
+        self.inode = inode
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether it cannot be reached from another machine."""
+        return self.ip.startswith(("127.", "::ffff:127.")) or self.ip == "::1"
+
+    def __repr__(self) -> str:
+        return f"Listening({self.ip}, {self.port})"
+
+
+def listening() -> list[Listening]:
+    """All listening TCP sockets of this network namespace."""
+    found = []
+    for path, family in (("/proc/net/tcp", socket.AF_INET), ("/proc/net/tcp6", socket.AF_INET6)):
+        try:
+            with open(path) as table:  # noqa: PTH123  a file of /proc
+                rows = [row.split() for row in table.readlines()[1:]]
+        except OSError:
+            continue
+        for row in rows:
+            if row[3] == _LISTEN:
+                hexadecimal, _, port = row[1].partition(":")
+                found.append(Listening(_ip(hexadecimal, family), int(port, 16), row[9]))
+    return found
+
+
+def descendants(pid: int) -> set[int]:
+    """A process and all that it has started and that is still there."""
+    children: dict[int, list[int]] = {}
+    for entry in _listed("/proc"):
+        if entry.isdigit():
+            parent = _parent(int(entry))
+            if parent is not None:
+                children.setdefault(parent, []).append(int(entry))
+    found, todo = {pid}, [pid]
+    while todo:
+        for child in children.get(todo.pop(), ()):
+            if child not in found:
+                found.add(child)
+                todo.append(child)
+    return found
+
+
+def inodes(pids: set[int]) -> set[str] | None:
+    """The socket inodes that these processes hold; None where one of them does not let us look."""
+    found: set[str] = set()
+    for pid in pids:
+        try:
+            names = os.listdir(f"/proc/{pid}/fd")
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return None
+        for name in names:
+            try:
+                target = os.readlink(f"/proc/{pid}/fd/{name}")
+            except OSError:
+                continue
+            if target.startswith("socket:["):
+                found.add(target[8:-1])
+    return found
+
+
+def _ip(hexadecimal: str, family: int) -> str:
+    """The address from /proc/net/tcp, which prints each 32-bit word in host order."""
+    words = [hexadecimal[i : i + 8] for i in range(0, len(hexadecimal), 8)]
+    packed = b"".join(bytes.fromhex(word)[::-1] for word in words)
+    return socket.inet_ntop(family, packed)
+
+
+def _parent(pid: int) -> int | None:
+    try:
+        with open(f"/proc/{pid}/stat") as line:  # noqa: PTH123  a file of /proc
+            # The name in parentheses can hold anything, parentheses and spaces too.
+            return int(line.read().rpartition(")")[2].split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _listed(path: str) -> list[str]:
+    try:
+        return os.listdir(path)
+    except OSError:
+        return []

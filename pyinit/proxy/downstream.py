@@ -1,0 +1,387 @@
+"""One client connection: its states and times, the head of its next request, and its closing.
+
+    NEW -> ACTIVE -> IDLE -> ACTIVE ...      requests
+           ACTIVE -> TUNNEL                  an upgrade; a tcp: connection begins here
+    any    -> LINGERING -> CLOSED            our FIN is out, what still comes is read and dropped
+    any    -> CLOSED                         lost, or cut
+
+No timer of its own: the server looks at every connection once a second and asks ``check``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import socket
+import struct
+import termios
+from typing import TYPE_CHECKING
+
+from pyinit.drain.tracker import State
+from pyinit.errors import ProtocolError
+from pyinit.http1 import replies
+from pyinit.http1.head import HeadReader
+from pyinit.proxy.exchange import Exchange
+from pyinit.proxy.flow import CONNECTING, MEMORY, PEER_IS_FULL, PIPELINED, ReadGate
+from pyinit.proxy.tunnel import Tunnel
+
+if TYPE_CHECKING:
+    from pyinit.http1.forward import Forwarder
+    from pyinit.proxy.relay import Relay
+    from pyinit.proxy.server import ProxyServer
+
+# After our FIN: so long for the client's, then the close. A close over unread input sends a reset, which can
+# destroy the answer on its way (RFC 9112 section 9.6).
+LINGER_S = 1.0
+# In a drain a connection without a byte gets so long from its accept: its request may be on the wire.
+NEW_GRACE_S = 1.0
+# RFC 8446 section 5.1: a handshake record; "HTTP" spoken to the wrong listener is the usual cause.
+_TLS_HANDSHAKE = b"\x16\x03"
+_HTTP2_PREFACE = b"PRI * HTTP/2.0"
+
+
+class Downstream(asyncio.BufferedProtocol):
+    """A client connection.
+
+    Attributes:
+        state: see above.
+        relay: the exchange or tunnel it carries; None between requests.
+        peer: the client's address for logs.
+        forwarder: what is added to its requests.
+        since_s: when the state, or the wait in it, began.
+        is_write_paused: the client does not read: the kernel did not take all we wrote.
+        has_ended: the client's FIN has come.
+        pending: bytes of the next request, read before its turn.
+    """
+
+    __slots__ = (
+        "_held_bytes",
+        "_is_newcomer",
+        "_is_raw",
+        "_reader",
+        "_unread_bytes",
+        "_write_paused_s",
+        "forwarder",
+        "gate",
+        "has_ended",
+        "is_write_paused",
+        "peer",
+        "pending",
+        "relay",
+        "server",
+        "since_s",
+        "state",
+        "transport",
+    )
+
+    transport: asyncio.Transport
+    gate: ReadGate
+    forwarder: Forwarder
+
+    def __init__(self, server: ProxyServer, *, is_raw: bool) -> None:
+        self.server = server
+        self.state = State.NEW
+        self.relay: Relay | None = None
+        self.peer = ""
+        self.since_s = 0.0
+        self.is_write_paused = False
+        self.has_ended = False
+        self.pending = b""
+        self._is_raw = is_raw
+        self._is_newcomer = server.is_stopping  # a lame duck waits until these stay away
+        self._reader = HeadReader(server.config.head_max_bytes)
+        self._held_bytes = 0
+        self._write_paused_s = 0.0
+        self._unread_bytes = 0
+
+    # -- asyncio's callbacks ---------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio.Protocol."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101  for the type checker
+        transport.set_write_buffer_limits(high=0)
+        self.transport = transport
+        self.gate = ReadGate(transport)
+        server = self.server
+        self.since_s = server.now_s()
+        self.peer, self.forwarder = server.identify(transport)
+        server.entered(self)
+        if server.gauge.is_full:
+            self.gate.hold(MEMORY)
+        if self._is_raw:
+            self.state = State.TUNNEL
+            tunnel = Tunnel(self, None, method="", target="", began_s=self.since_s)
+            self.relay = tunnel
+            tunnel.begin()
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  one buffer serves all
+        """See asyncio.BufferedProtocol."""
+        return self.server.read_buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """See asyncio.BufferedProtocol."""
+        try:
+            data = bytes(self.server.read_buffer[:nbytes])
+            if self.relay is not None:
+                self.relay.client_data(data)
+            elif self.state is not State.LINGERING:
+                self._head_data(data)
+        except Exception:  # noqa: BLE001  one connection's fault must not be the process's
+            self.server.callback_failed(self, "downstream.buffer_updated")
+
+    def eof_received(self) -> bool:
+        """See asyncio.Protocol; True keeps our direction open: a FIN after a request is still answered."""
+        self.has_ended = True
+        try:
+            if self.relay is not None:
+                self.relay.client_eof()
+            elif self.state is State.LINGERING:
+                self._end_lingering()
+            else:
+                # Between requests, or in the middle of a head that will never be whole.
+                self.transport.close()
+        except Exception:  # noqa: BLE001  as above
+            self.server.callback_failed(self, "downstream.eof_received")
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  lost is lost
+        """See asyncio.Protocol."""
+        server = self.server
+        relay, self.relay = self.relay, None
+        self.state = State.CLOSED
+        self.hold_bytes(0)
+        if self.is_write_paused:
+            server.writes_resumed(self)
+        try:
+            if relay is not None:
+                relay.client_lost()
+        except Exception:  # noqa: BLE001  as above
+            server.callback_failed(self, "downstream.connection_lost")
+        finally:
+            server.left(self)
+
+    def pause_writing(self) -> None:
+        """See asyncio.Protocol: the client does not read; so neither do we read the app for it."""
+        self.is_write_paused = True
+        self._write_paused_s = self.server.now_s()
+        self._unread_bytes = self._undelivered_bytes()
+        relay = self.relay
+        if relay is not None and relay.upstream is not None:
+            relay.upstream.gate.hold(PEER_IS_FULL)
+        self.server.writes_paused(self)
+
+    def resume_writing(self) -> None:
+        """See asyncio.Protocol."""
+        self.is_write_paused = False
+        self.server.writes_resumed(self)
+        relay = self.relay
+        if relay is not None and relay.upstream is not None:
+            relay.upstream.gate.release(PEER_IS_FULL)
+
+    # -- requests --------------------------------------------------------------------------------------------
+
+    def _head_data(self, data: bytes) -> None:
+        """Bytes where a request head is expected."""
+        if self.state is not State.ACTIVE:
+            self.state = State.ACTIVE
+            self.since_s = self.server.now_s()
+        try:
+            taken = self._reader.feed(data)
+            if taken is None:
+                self.hold_bytes(self._reader.held_bytes)
+                return
+            block, rest = taken
+            if self._held_bytes:
+                self.hold_bytes(0)
+            head = self.server.requests.parse(block)
+            if self._is_newcomer:
+                self._is_newcomer = False
+                self.server.first_request(head)
+            exchange = Exchange(self, head)
+            self.relay = exchange
+            exchange.begin(rest)
+        except ProtocolError as fault:
+            self._advise(data)
+            self.refuse(fault)
+
+    def hold(self, data: bytes) -> None:
+        """Keep bytes of the next request; nothing more is read until its turn."""
+        self.pending += data
+        self.hold_bytes(len(self.pending))
+        self.gate.hold(PIPELINED)
+
+    def hold_bytes(self, held_bytes: int) -> None:
+        """Account for what is kept of this client's input."""
+        if held_bytes != self._held_bytes:
+            self.server.gauge.add(held_bytes - self._held_bytes)
+            self._held_bytes = held_bytes
+
+    def exchange_ended(self, *, keep: bool) -> None:
+        """The exchange is complete both ways; the next request, or the end."""
+        self.relay = None
+        if not keep or (self.has_ended and not self.pending):
+            self.close_gracefully()
+            return
+        self.state = State.IDLE
+        self.since_s = self.server.now_s()
+        if self.pending:
+            # Not at once: a client that pipelines a thousand requests would nest as many calls.
+            asyncio.get_running_loop().call_soon(self._next_pending)
+
+    def start_tunnel(self, tunnel: Tunnel) -> None:
+        """The exchange has become a tunnel: what was held back belongs to it."""
+        data, self.pending = self.pending, b""
+        self.hold_bytes(0)
+        if data:
+            tunnel.client_data(data)
+        if self.has_ended:
+            tunnel.client_eof()
+        self.gate.release(PIPELINED)
+
+    def _next_pending(self) -> None:
+        if self.state is not State.IDLE:
+            return
+        data, self.pending = self.pending, b""
+        self.hold_bytes(0)
+        self.gate.release(PIPELINED)
+        try:
+            self._head_data(data)
+        except Exception:  # noqa: BLE001  one connection's fault must not be the process's
+            self.server.callback_failed(self, "downstream.next_pending")
+        if self.has_ended and self.relay is None and self.state is State.ACTIVE:
+            self.transport.close()  # the FIN came in the middle of that head
+
+    def refuse(self, fault: ProtocolError) -> None:
+        """Answer a request that breaks the rules, and close."""
+        server = self.server
+        server.stats.refused += 1
+        server.log.info("request.refused", peer=self.peer, status=fault.status_hint, reason=fault.reason)
+        self.reply(fault.status_hint, fault.reason)
+
+    def reply(self, status: int, text: str, *, with_body: bool = True) -> None:
+        """Send a response of ours, and close."""
+        self.relay = None
+        server = self.server
+        server.stats.responses[status // 100] += 1
+        self.transport.write(replies.reply(status, text, date_line=server.date_line(), with_body=with_body))
+        self.close_gracefully()
+
+    def _advise(self, data: bytes) -> None:
+        if data.startswith(_TLS_HANDSHAKE):
+            self.server.log.warning(
+                "request.not_http",
+                peer=self.peer,
+                reason="a TLS handshake: --listen tcp:ADDR passes it on to the app",
+            )
+        elif data.startswith(_HTTP2_PREFACE):
+            self.server.log.warning(
+                "request.not_http", peer=self.peer, reason="HTTP/2: --listen tcp:ADDR passes it on to the app"
+            )
+
+    # -- closing ---------------------------------------------------------------------------------------------
+
+    def close_gracefully(self) -> None:
+        """FIN after what is written, then wait for the client's."""
+        if self.state in (State.LINGERING, State.CLOSED):
+            return
+        if self.state in (State.IDLE, State.NEW):
+            self.server.outcomes.connections_closed_idle += self.server.is_stopping
+        self.state = State.LINGERING
+        self.since_s = 0.0
+        self.relay = None
+        self.pending = b""
+        self.hold_bytes(0)
+        if self.transport.is_closing():
+            return
+        self.transport.write_eof()
+        self.gate.release(CONNECTING | PIPELINED | PEER_IS_FULL)
+        if self.has_ended:
+            self._end_lingering()
+
+    def _end_lingering(self) -> None:
+        """Both FINs are out; what is not acknowledged keeps the connection until it is."""
+        if not self._undelivered_bytes():
+            self.transport.close()
+
+    def cut(self) -> None:
+        """End it so that nobody takes it for an end: a reset."""
+        self.relay = None
+        self.state = State.CLOSED
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None and sock.family != socket.AF_UNIX and not self.transport.is_closing():
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
+
+    def _undelivered_bytes(self) -> int:
+        """What we wrote and the client's kernel has not acknowledged, our FIN included (SIOCOUTQ, tcp(7))."""
+        pending = self.transport.get_write_buffer_size()
+        sock = self.transport.get_extra_info("socket")
+        if sock is None:
+            return pending
+        try:
+            answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
+        except OSError:
+            return pending
+        return pending + int(struct.unpack("i", answer)[0])
+
+    # -- time ------------------------------------------------------------------------------------------------
+
+    def check(self, now_s: float) -> None:
+        """Once a second, oftener in a drain: has anything taken too long?"""
+        config = self.server.config
+        if self.is_write_paused and now_s - self._write_paused_s > config.write_timeout_s:
+            undelivered = self._undelivered_bytes()
+            if undelivered >= self._unread_bytes:
+                self.server.log.info("client.not_reading", peer=self.peer, unread_bytes=undelivered)
+                self.cut()
+                return
+            self._unread_bytes = undelivered
+            self._write_paused_s = now_s
+        match self.state:
+            case State.NEW | State.IDLE:
+                self._check_idle(now_s)
+            case State.ACTIVE if self.relay is None:
+                if now_s - self.since_s > config.head_timeout_s:
+                    self.refuse(ProtocolError("the request head took longer than --head-timeout", 408))
+            case State.ACTIVE | State.TUNNEL:
+                if self.relay is not None:
+                    self.relay.check(now_s)
+            case State.LINGERING:
+                self._check_lingering(now_s)
+            case State.CLOSED:
+                pass
+
+    def _check_idle(self, now_s: float) -> None:
+        server = self.server
+        if server.idle_close_at_s is None:
+            if now_s - self.since_s > server.config.idle_timeout_s:
+                if self.state is State.NEW:
+                    self.state = State.CLOSED
+                    self.transport.close()  # without a word: nothing was asked
+                else:
+                    self.close_gracefully()
+        elif self.state is State.NEW:
+            if now_s >= self.since_s + NEW_GRACE_S:
+                self.close_gracefully()
+        elif now_s >= max(server.idle_close_at_s, self.since_s + server.config.idle_grace_s):
+            self.close_gracefully()
+
+    def _check_lingering(self, now_s: float) -> None:
+        undelivered = self._undelivered_bytes()
+        if undelivered:
+            # Written, not yet acknowledged: a slow client, or a slow way. --write-timeout bounds one that takes
+            # nothing at all; where it is our own buffer that is full, check() has looked already.
+            if undelivered != self._unread_bytes:
+                self._unread_bytes = undelivered
+                self._write_paused_s = now_s
+            elif now_s - self._write_paused_s > self.server.config.write_timeout_s:
+                self.cut()
+        elif self.has_ended:
+            self.transport.close()
+        elif not self.since_s:
+            self.since_s = now_s
+        elif now_s - self.since_s >= LINGER_S:
+            self.transport.close()
+
+    def __repr__(self) -> str:
+        return f"Downstream({self.peer}, {self.state.value}, relay={self.relay!r})"

@@ -1,0 +1,537 @@
+"""The hot path: one request and its response, both directions.
+
+    begin          the head is rewritten, the body framed; an idle connection to the app is taken, or one made
+    client_data    framed, then written to the app
+    app_data       the response head judged and written; then its body, framed
+    _finish        both complete: the app's connection goes back to the pool, the client's to its next request
+
+Failure before the response head has gone out: an answer of ours with the error's status. After it there is
+nothing left to say: the client sees a cut, never a false end. One replay, on a fresh connection, where a reused
+one died without a byte and the request is idempotent and had no body (RFC 9110 section 9.2.2).
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+from pyinit.drain.outcomes import CutExchange
+from pyinit.drain.tracker import State
+from pyinit.errors import (
+    DrainAborted,
+    ProtocolError,
+    PyinitError,
+    UpstreamClosed,
+    UpstreamError,
+    UpstreamProtocolError,
+    UpstreamTimeout,
+)
+from pyinit.http1 import forward, replies
+from pyinit.http1.body import ChunkedBody, UntilCloseBody
+from pyinit.http1.framing import request_body, response_body
+from pyinit.proxy.flow import CONNECTING, MEMORY, PEER_IS_FULL
+from pyinit.proxy.pool import idle_until_s
+from pyinit.proxy.tunnel import Tunnel
+
+if TYPE_CHECKING:
+    from pyinit.http1.body import BodyFramer
+    from pyinit.http1.message import RequestHead, ResponseHead
+    from pyinit.proxy.downstream import Downstream
+    from pyinit.proxy.upstream import Upstream
+
+# RFC 9110 section 9.2.2. PUT and DELETE are idempotent too, and replayed only as they come without a body.
+_IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
+# 103 Early Hints and 102 may repeat; an app that sends more than this is broken (RFC 9110 section 15.2).
+_INTERIM_MAX = 100
+# Small enough to be copied once more rather than written apart: one system call instead of two.
+_JOIN_BYTES = 16 * 1024
+
+
+class Exchange:
+    """One request with its response.
+
+    Attributes:
+        upstream: the app's connection; None while connecting and once it is gone.
+        began_s: when the request head was complete.
+    """
+
+    __slots__ = (
+        "_bytes_in",
+        "_bytes_out",
+        "_closes",
+        "_first",
+        "_has_request",
+        "_head",
+        "_interim_count",
+        "_is_over",
+        "_is_replay",
+        "_request_body",
+        "_response",
+        "_response_body",
+        "_waiting_since_s",
+        "began_s",
+        "downstream",
+        "upstream",
+    )
+
+    def __init__(self, downstream: Downstream, head: RequestHead) -> None:
+        self.downstream = downstream
+        self.upstream: Upstream | None = None
+        self.began_s = self._waiting_since_s = downstream.server.now_s()
+        self._head = head
+        self._first: bytes | None = None  # what to send once connected, or again
+        self._request_body: BodyFramer | None = None
+        self._has_request = False  # the request's last byte has come
+        self._response: ResponseHead | None = None
+        self._response_body: BodyFramer | None = None
+        self._closes = False
+        self._interim_count = 0
+        self._is_replay = False
+        self._is_over = False
+        self._bytes_in = 0
+        self._bytes_out = 0
+
+    # -- the request -----------------------------------------------------------------------------------------
+
+    def begin(self, rest: bytes) -> None:
+        """Send the request on its way.
+
+        Args:
+            rest: what was read after the head.
+
+        Raises:
+            ProtocolError: a fault in the body's first bytes; nothing has been sent.
+        """
+        head, downstream = self._head, self.downstream
+        server = downstream.server
+        framer = self._request_body = request_body(head)
+        if framer is None:
+            self._has_request = True
+            if rest:
+                downstream.hold(rest)
+                rest = b""
+        else:
+            rest = self._frame(framer, rest)
+        server.stats.requests += 1
+        if head.max_forwards == 0:
+            self._answer_as_last()
+            return
+        message = downstream.forwarder.request(head, self._extra_lines())
+        if rest:
+            message += rest
+        upstream = server.take_upstream(self.began_s)
+        if upstream is not None:
+            # Kept for a replay only where one is allowed.
+            if framer is None and head.method in _IDEMPOTENT:
+                self._first = message
+            self._attach(upstream, message)
+        else:
+            self._first = message
+            if not self._has_request:
+                downstream.gate.hold(CONNECTING)
+            server.connect(self)
+
+    def _extra_lines(self) -> list[bytes] | None:
+        if self.downstream.server.config.adds_request_id and not self._head.request_id:
+            return [b"X-Request-Id: " + str(uuid.uuid4()).encode()]
+        return None
+
+    def _frame(self, framer: BodyFramer, data: bytes) -> bytes:
+        """The part of what was read that is this request's; what follows is kept for its turn."""
+        limit = self.downstream.server.config.body_max_bytes
+        if limit is not None and (self._head.content_length or 0) > limit:
+            raise ProtocolError("the request body is longer than --body-max", 413)
+        end = framer.take(data, 0)
+        if limit is not None and isinstance(framer, ChunkedBody) and framer.data_bytes > limit:
+            raise ProtocolError("the request body is longer than --body-max", 413)
+        self._bytes_in += end
+        if framer.complete:
+            self._has_request = True
+            self._waiting_since_s = self.downstream.server.now_s()
+            if end < len(data):
+                self.downstream.hold(data[end:])
+                return data[:end]
+        return data
+
+    def client_data(self, data: bytes) -> None:
+        """See Relay."""
+        downstream = self.downstream
+        if self._has_request:
+            downstream.hold(data)
+            return
+        assert self._request_body is not None  # noqa: S101  or the request would be complete
+        try:
+            piece = self._frame(self._request_body, data)
+        except ProtocolError as fault:
+            self._client_broke(fault)
+            return
+        self._waiting_since_s = downstream.server.now_s()
+        if self.upstream is not None:
+            self.upstream.transport.write(piece)
+            if self._has_request and self._response is not None and self._response_is_complete:
+                self._finish()
+        elif self._first is not None:
+            self._first += piece  # read before the gate closed: one read at most
+
+    def _client_broke(self, fault: ProtocolError) -> None:
+        """A fault in the body: the app must not take what it has for a whole message."""
+        self._is_over = True
+        if self.upstream is not None:
+            self.upstream.abort()
+            self.upstream = None
+        if self._response is None:
+            self.downstream.refuse(fault)
+        else:
+            self._log("request", reason=fault.reason, status=fault.status_hint)
+            self.downstream.cut()
+
+    def client_eof(self) -> None:
+        """See Relay: after a whole request it is still answered; in the middle of one there is none."""
+        if not self._has_request:
+            self.client_lost()
+            self.downstream.transport.abort()
+
+    def client_lost(self) -> None:
+        """See Relay: nobody is there for the answer; the app sees its request aborted."""
+        if self._is_over:
+            return
+        self._is_over = True
+        if self.upstream is not None:
+            self.upstream.abort()
+            self.upstream = None
+        self._log("client", status=499)  # nginx's status for a client that left before its answer
+
+    def _answer_as_last(self) -> None:
+        """OPTIONS or TRACE with Max-Forwards: 0 (RFC 9110 section 7.6.2)."""
+        downstream = self.downstream
+        close = not self._head.keep_alive or not self._has_request or downstream.server.is_stopping
+        date_line = downstream.server.date_line()
+        if self._head.method == b"TRACE":
+            answer = replies.trace_reply(self._head, date_line, close=close)
+        else:
+            answer = replies.options_reply(date_line, close=close)
+        downstream.transport.write(answer)
+        downstream.server.stats.responses[2] += 1
+        self._is_over = True
+        downstream.exchange_ended(keep=not close)
+
+    # -- the app's connection --------------------------------------------------------------------------------
+
+    def _attach(self, upstream: Upstream, message: bytes) -> None:
+        self.upstream = upstream
+        upstream.relay = self
+        downstream = self.downstream
+        if downstream.is_write_paused:
+            upstream.gate.hold(PEER_IS_FULL)
+        if downstream.server.gauge.is_full:
+            upstream.gate.hold(MEMORY)
+        upstream.transport.write(message)
+
+    def connected(self, upstream: Upstream) -> None:
+        """See Relay."""
+        if self._is_over:
+            # The client left meanwhile. A connection without a request yet serves the next one.
+            now_s = self.downstream.server.now_s()
+            upstream.release(now_s, idle_until_s(None, now_s))
+            return
+        message, self._first = self._first or b"", None
+        self._waiting_since_s = self.downstream.server.now_s()
+        self._attach(upstream, message)
+        self.downstream.gate.release(CONNECTING)
+
+    def connect_failed(self, error: PyinitError) -> None:
+        """See Relay."""
+        if not self._is_over:
+            self._fail(error)
+
+    def app_eof(self) -> None:
+        """See Relay: the end of a close-delimited body; of any other, a cut."""
+        body = self._response_body
+        if isinstance(body, UntilCloseBody):
+            body.eof()
+            self._finish()
+            return
+        self.app_lost()
+
+    def app_lost(self) -> None:
+        """See Relay."""
+        upstream, self.upstream = self.upstream, None
+        if self._is_over or upstream is None:
+            return
+        upstream.abort()
+        if self._response_is_complete:
+            # The app answered early and left; what the client still sends has no taker.
+            self._end(keep=False)
+            return
+        is_untouched = self._response is None and not upstream.reader.held_bytes and not self._interim_count
+        error = UpstreamClosed(reused=upstream.was_reused, response_bytes=0 if is_untouched else 1)
+        if error.reused and is_untouched and self._first is not None and not self._is_replay:
+            self._is_replay = True
+            self.downstream.server.stats.replays += 1
+            self.downstream.server.connect(self)
+            return
+        self._fail(error)
+
+    # -- the response ----------------------------------------------------------------------------------------
+
+    @property
+    def _response_is_complete(self) -> bool:
+        return self._response is not None and (self._response_body is None or self._response_body.complete)
+
+    def app_data(self, data: bytes) -> None:
+        """See Relay."""
+        try:
+            if self._response is None:
+                self._response_head(data)
+            elif self._response_is_complete:
+                self._poisoned()
+            else:
+                self._response_data(data)
+        except ProtocolError as fault:
+            broken = UpstreamProtocolError(fault.reason)
+            broken.__cause__ = fault
+            self._fail(broken)
+
+    def _response_head(self, data: bytes) -> None:
+        upstream, downstream = self.upstream, self.downstream
+        assert upstream is not None  # noqa: S101  who else sent this
+        server, request = downstream.server, self._head
+        while True:
+            taken = upstream.reader.feed(data)
+            if taken is None:
+                return
+            block, data = taken
+            head = server.responses.parse(block)
+            if head.status >= 200:
+                break
+            self._first = None  # the app has seen the request: no replay
+            if head.status == 101:
+                self._switch(head, data)
+                return
+            self._interim_count += 1
+            if self._interim_count > _INTERIM_MAX:
+                raise ProtocolError("too many interim responses")
+            if request.minor:  # RFC 9110 section 15.2: never to an HTTP/1.0 client
+                downstream.transport.write(forward.interim(head))
+            if not data:
+                return
+        self._first = None
+        body = response_body(head, request.method)
+        if body is None:
+            end = 0
+        else:
+            if not request.minor and isinstance(body, ChunkedBody):
+                body.spans = []
+            end = body.take(data, 0)  # a fault here is still answered
+        self._response = head
+        self._response_body = body
+        # Closed after this response: where the client asked for it; where only a close can end the body; where
+        # the rest of the request would have no taker; in a drain, unless more requests are here already.
+        close = self._closes = (
+            not request.keep_alive
+            or isinstance(body, UntilCloseBody)
+            or (body is not None and not request.minor and head.is_chunked)
+            or (not self._has_request and not head.keep_alive)
+            or (server.is_stopping and not downstream.pending)
+        )
+        out = forward.response(
+            head,
+            close=close,
+            client_minor=request.minor,
+            date_line=b"" if head.has_date else server.date_line(),
+        )
+        server.stats.responses[head.status // 100] += 1
+        self._send(out, data, end)
+        self._after_read(end, len(data))
+
+    def _response_data(self, data: bytes) -> None:
+        body = self._response_body
+        assert body is not None  # noqa: S101  or the response would be complete
+        end = body.take(data, 0)
+        self._send(b"", data, end)
+        self._after_read(end, len(data))
+
+    def _after_read(self, end: int, read: int) -> None:
+        if self._response_body is None or self._response_body.complete:
+            if end < read:
+                self._poisoned()
+            if self._has_request:
+                self._finish()
+
+    def _send(self, head: bytes, data: bytes, end: int) -> None:
+        """Head and body bytes to the client, in as few writes as pay."""
+        body = self._response_body
+        if isinstance(body, ChunkedBody) and body.spans is not None:
+            data = b"".join([data[start:stop] for start, stop in body.spans])
+            body.spans = []
+        elif end < len(data):
+            data = data[:end]
+        self._bytes_out += len(data)
+        transport = self.downstream.transport
+        if not head:
+            if data:
+                transport.write(data)
+        elif len(data) <= _JOIN_BYTES:
+            transport.write(head + data)
+        else:
+            transport.writelines([head, data])
+
+    def _poisoned(self) -> None:
+        """Bytes after the end of the response: whose they are cannot be known, so nobody gets them."""
+        upstream, self.upstream = self.upstream, None
+        if upstream is not None:
+            self.downstream.server.log.warning("upstream.extra_bytes", target=self.log_target)
+            upstream.abort()
+            if not self._has_request:
+                self._end(keep=False)
+
+    def _switch(self, head: ResponseHead, rest: bytes) -> None:
+        """101: what was offered is accepted, and both connections carry bytes from here on."""
+        upstream, downstream, request = self.upstream, self.downstream, self._head
+        assert upstream is not None  # noqa: S101  who else sent this
+        offered = [p.strip().lower() for p in (request.upgrade or b"").split(b",")]
+        if (head.upgrade or b"").lower() not in offered or not head.upgrade:
+            raise ProtocolError("101 for an upgrade that nobody offered (RFC 9110 section 15.2.2)")
+        self._is_over = True
+        self._response = head
+        downstream.server.stats.responses[1] += 1
+        tunnel = Tunnel(
+            downstream, upstream, method=request.method.decode(), target=self.log_target, began_s=self.began_s
+        )
+        downstream.relay = upstream.relay = tunnel
+        downstream.state = State.TUNNEL
+        downstream.transport.write(forward.interim(head) + rest)
+        self._log(None)
+        downstream.start_tunnel(tunnel)
+
+    def _finish(self) -> None:
+        """Both messages are complete."""
+        upstream, response = self.upstream, self._response
+        assert response is not None  # noqa: S101  complete means it came
+        if upstream is not None:
+            self.upstream = None
+            if (
+                response.keep_alive
+                and upstream.is_usable
+                and not isinstance(self._response_body, UntilCloseBody)
+            ):
+                now_s = self.downstream.server.now_s()
+                upstream.release(now_s, idle_until_s(response.keep_alive_s, now_s))
+            else:
+                upstream.relay = None
+                upstream.close()
+        self._end(keep=not self._closes)
+
+    def _end(self, *, keep: bool) -> None:
+        self._is_over = True
+        downstream = self.downstream
+        server = downstream.server
+        server.outcomes.exchanges_finished += server.is_stopping
+        if server.config.access_log:
+            self._log(None)
+        downstream.exchange_ended(keep=keep)
+
+    # -- failure ---------------------------------------------------------------------------------------------
+
+    def _fail(self, error: PyinitError) -> None:
+        """The app's side has failed, or we end it: an answer where none has begun, else a cut."""
+        if self._is_over:
+            return
+        self._is_over = True
+        downstream = self.downstream
+        if isinstance(error, UpstreamError):
+            downstream.server.stats.upstream_failures += 1
+        upstream, self.upstream = self.upstream, None
+        if upstream is not None:
+            upstream.abort()
+        source = "upstream" if isinstance(error, UpstreamError) else "stop"
+        self._log(source, reason=str(error), status=status_of(error))
+        if self._response is not None:
+            if isinstance(self._response_body, UntilCloseBody) or not self._head.minor:
+                downstream.cut()  # here a FIN would be a proper end, so only a reset can tell
+            else:
+                downstream.close_gracefully()  # short of its length or its last chunk: all that came is delivered
+            return
+        downstream.reply(status_of(error), str(error), with_body=self._head.method != b"HEAD")
+
+    def cut(self, error: PyinitError) -> None:
+        """See Relay."""
+        if self._is_over:
+            return
+        downstream = self.downstream
+        server = downstream.server
+        server.outcomes.add_cut(
+            CutExchange(
+                self._head.method.decode(),
+                self.log_target,
+                round(server.now_s() - self.began_s, 3),
+                downstream.peer,
+            )
+        )
+        self._fail(error)
+
+    def check(self, now_s: float) -> None:
+        """See Relay."""
+        config = self.downstream.server.config
+        if not self._has_request:
+            is_ours_to_read = self.upstream is None or not self.upstream.transport.get_write_buffer_size()
+            if is_ours_to_read and now_s - self._waiting_since_s > config.body_timeout_s:
+                self._client_broke(ProtocolError("the request body stopped for --body-timeout", 408))
+        elif (
+            config.response_timeout_s is not None
+            and self._response is None
+            and self.upstream is not None
+            and now_s - self._waiting_since_s > config.response_timeout_s
+        ):
+            self._fail(UpstreamTimeout("the app did not answer within --response-timeout"))
+
+    # -- log -------------------------------------------------------------------------------------------------
+
+    @property
+    def log_target(self) -> str:
+        """The target as it may be logged: without its query unless asked for."""
+        target = self._head.target
+        if not self.downstream.server.config.logs_query:
+            target = target.partition(b"?")[0]
+        return target.decode("latin-1")
+
+    def _log(self, source: str | None, *, reason: str | None = None, status: int | None = None) -> None:
+        """One line for a request that failed, or for each with --access-log.
+
+        Args:
+            source: whose failure it was; None for none.
+            reason: in words.
+            status: where no response of the app's had begun.
+        """
+        server = self.downstream.server
+        if source is None and not server.config.access_log:
+            return
+        fields: dict[str, object] = {
+            "method": self._head.method.decode(),
+            "target": self.log_target,
+            "status": self._response.status if self._response else status,
+            "duration_s": round(server.now_s() - self.began_s, 6),
+            "bytes_in": self._bytes_in,
+            "bytes_out": self._bytes_out,
+            "peer": self.downstream.peer,
+        }
+        if source is not None:
+            fields["failed"] = source
+        if reason is not None:
+            fields["reason"] = reason
+        if source == "upstream":
+            server.log.warning("request.failed", **fields)
+        elif server.config.access_log or source != "client":
+            server.log.info("request.finished", **fields)
+
+    def __repr__(self) -> str:
+        return f"Exchange({self._head!r}, has_request={self._has_request}, response={self._response!r})"
+
+
+def status_of(error: PyinitError) -> int:
+    """The one place where an error becomes a status."""
+    if isinstance(error, ProtocolError):
+        return error.status_hint
+    if isinstance(error, UpstreamError | DrainAborted):
+        return error.status
+    return 502

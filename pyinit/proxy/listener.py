@@ -1,0 +1,218 @@
+"""One public address: accepting, pausing, and stopping without a reset.
+
+Closing a listener resets every connection in its accept queue and every one in a handshake: dozens to hundreds
+per stop under load, for nginx, Caddy, HAProxy and Node as well. Instead:
+
+  1. SO_BINDTOIFINDEX to an interface that does not exist: a new SYN finds no listener and is refused at once,
+     which any client may retry, while handshakes under way still complete. No privilege, Linux 5.7.
+  2. accept until no SYN_RECV socket is left on the port (a lost SYN-ACK is sent again after 1 s).
+  3. accept until EAGAIN, close.
+
+Where the option is refused, a classic BPF filter drops pure SYNs; where that is too, accept until EAGAIN and
+close, which is said in the log.
+
+Accepting is our own callback on the listening descriptor rather than ``loop.create_server``: that can neither
+pause at a limit nor accept until EAGAIN at the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import errno
+import os
+import socket
+import struct
+from typing import TYPE_CHECKING
+
+from pyinit.proxy.syn_queue import count_handshakes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyinit.log import EventLog
+
+# Node's default is 511; the kernel cuts it to net.core.somaxconn (4096 by default).
+BACKLOG = 4096
+# As many as one wake-up accepts: others have their turn between.
+_ACCEPTS_PER_TURN = 64
+_EMFILE_PAUSE_S = 0.5
+
+_SO_BINDTOIFINDEX = 62
+_NO_SUCH_INTERFACE = 0x7FFFFFFF
+# Two rounds of a lost SYN-ACK: the kernel sends it again after 1 s, and once more 2 s later.
+HANDSHAKES_WAIT_S = 3.0
+_HANDSHAKES_POLL_S = 0.02
+# Without sock_diag: a handshake across most ways.
+_HANDSHAKES_BLIND_S = 0.1
+
+# Classic BPF on a TCP socket sees the segment from its TCP header on: load the flags (byte 13), keep SYN and
+# ACK; a SYN without ACK is dropped, all else passes.
+_BPF_DROP_SYN = (
+    (0x30, 0, 0, 13),  # ldb [13]
+    (0x54, 0, 0, 0x12),  # and #SYN|ACK
+    (0x15, 0, 1, 0x02),  # jeq #SYN, drop, pass
+    (0x06, 0, 0, 0),  # ret #0
+    (0x06, 0, 0, 0xFFFFFFFF),  # ret #-1
+)
+_SO_ATTACH_FILTER = 26
+
+
+class Listener:
+    """Accepts on one bound socket.
+
+    Args:
+        sock: bound, not listening yet; ours from here on.
+        is_raw: a ``tcp:`` address.
+        on_accept: takes each accepted socket.
+        log: for what an operator has to know.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        *,
+        is_raw: bool,
+        on_accept: Callable[[socket.socket, bool], None],
+        log: EventLog,
+    ) -> None:
+        self.sock = sock
+        self.is_raw = is_raw
+        self._on_accept = on_accept
+        self._log = log
+        self._loop = asyncio.get_running_loop()
+        self._is_reading = False
+        self._is_listening = False
+        self._said_emfile = False
+        self.name = address_text(sock)
+
+    def start(self) -> None:
+        """Listen: from here on a connect succeeds."""
+        self.sock.setblocking(False)
+        if self.sock.family != socket.AF_UNIX:
+            # Accepted sockets inherit both (tcp(7), socket(7)): no system calls per connection.
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self.sock.listen(BACKLOG)
+        self._is_listening = True
+        self.resume()
+
+    def pause(self) -> None:
+        """Leave new connections in the kernel's queue: a limit is reached."""
+        if self._is_reading:
+            self._loop.remove_reader(self.sock.fileno())
+            self._is_reading = False
+
+    def resume(self) -> None:
+        """Accept again."""
+        if self._is_listening and not self._is_reading:
+            self._loop.add_reader(self.sock.fileno(), self._accept_some)
+            self._is_reading = True
+
+    def _accept_some(self) -> None:
+        for _ in range(_ACCEPTS_PER_TURN):
+            if not self._is_reading or not self._accept_one():
+                return
+
+    def _accept_one(self) -> bool:
+        """Accept one connection; False where none waits, or none can be had now."""
+        try:
+            accepted, _ = self.sock.accept()
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError as problem:
+            if problem.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                if not self._said_emfile:
+                    self._said_emfile = True
+                    self._log.error(
+                        "listener.out_of_descriptors", address=self.name, reason=os.strerror(problem.errno)
+                    )
+                self.pause()
+                self._loop.call_later(_EMFILE_PAUSE_S, self.resume)
+                return False
+            # accept(2): errors of the connection itself are handed up here; the next one may be well.
+            return problem.errno != errno.EINVAL
+        self._on_accept(accepted, self.is_raw)
+        return True
+
+    async def stop(self, limit_s: float) -> None:
+        """Stop accepting without a reset.
+
+        Args:
+            limit_s: how long handshakes may be waited for; HANDSHAKES_WAIT_S at most.
+        """
+        if not self._is_listening:
+            self.sock.close()
+            return
+        if self.sock.family == socket.AF_UNIX:
+            self._unlink()
+        elif self._refuse_new():
+            self.resume()
+            await self._handshakes_over(min(limit_s, HANDSHAKES_WAIT_S))
+        self.pause()
+        self._is_listening = False
+        while self._accept_one():
+            pass
+        self.sock.close()
+
+    def close(self) -> None:
+        """Close at once."""
+        self.pause()
+        self._is_listening = False
+        self.sock.close()
+
+    def _unlink(self) -> None:
+        path = self.sock.getsockname()
+        try:
+            os.unlink(path)
+        except OSError as problem:
+            self._log.warning("listener.unlink_failed", address=self.name, reason=str(problem))
+
+    def _refuse_new(self) -> bool:
+        """Have new SYNs refused; False where nothing does it."""
+        try:
+            self.sock.setsockopt(socket.SOL_SOCKET, _SO_BINDTOIFINDEX, _NO_SUCH_INTERFACE)
+        except OSError as problem:
+            first = problem
+        else:
+            return True
+        code = b"".join(struct.pack("=HBBI", *step) for step in _BPF_DROP_SYN)
+        memory = ctypes.create_string_buffer(code)
+        program = struct.pack("@HP", len(_BPF_DROP_SYN), ctypes.addressof(memory))
+        try:
+            self.sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+        except OSError as problem:
+            self._log.warning(
+                "listener.plain_close",
+                address=self.name,
+                reason=f"connections in a handshake will be reset: SO_BINDTOIFINDEX: {first}; filter: {problem}",
+            )
+            return False
+        return True
+
+    async def _handshakes_over(self, limit_s: float) -> None:
+        """Wait until no handshake is under way on our port."""
+        end_s = self._loop.time() + limit_s
+        port = self.sock.getsockname()[1]
+        families = {socket.AF_INET, self.sock.family}
+        while self._loop.time() < end_s:
+            try:
+                under_way = sum(count_handshakes(family, port) for family in families)
+            except OSError as problem:
+                self._log.info("listener.sock_diag_missing", reason=str(problem))
+                await asyncio.sleep(min(limit_s, _HANDSHAKES_BLIND_S))
+                return
+            if not under_way:
+                return
+            await asyncio.sleep(_HANDSHAKES_POLL_S)
+
+    def __repr__(self) -> str:
+        return f"Listener({self.name}, listening={self._is_listening}, reading={self._is_reading})"
+
+
+def address_text(sock: socket.socket) -> str:
+    """The bound address as a person writes it."""
+    name = sock.getsockname()
+    if sock.family == socket.AF_UNIX:
+        return f"unix:{os.fsdecode(name)}"
+    return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"

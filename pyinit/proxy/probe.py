@@ -1,0 +1,87 @@
+"""Is the app ready: a TCP connect, or a GET of --ready-path."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from pyinit.errors import ProtocolError
+from pyinit.http1.head import HeadReader, ResponseParser
+
+if TYPE_CHECKING:
+    from pyinit.proxy.config import UpstreamAddress
+
+# An app boots in tens of milliseconds or in minutes: asked often at first, then ever less.
+_FIRST_WAIT_S = 0.01
+_LONGEST_WAIT_S = 0.25
+_GROWTH = 1.2
+_ANSWER_TIMEOUT_S = 5.0
+
+
+class Probe:
+    """Asks one app.
+
+    Args:
+        address: where it listens.
+        path: what has to answer 2xx or 3xx; None for a connect.
+    """
+
+    def __init__(self, address: UpstreamAddress, path: str | None) -> None:
+        self._address = address
+        self._path = path
+
+    async def wait_until_ready(self) -> None:
+        """Return once the app is ready; ask until it is."""
+        wait_s = _FIRST_WAIT_S
+        while await self.ask() is not None:
+            await asyncio.sleep(wait_s)
+            wait_s = min(_LONGEST_WAIT_S, wait_s * _GROWTH)
+
+    async def ask(self) -> str | None:
+        """Why the app is not ready now; None where it is."""
+        reason = "nothing listens"
+        for host in self._address.hosts or (None,):
+            try:
+                async with asyncio.timeout(_ANSWER_TIMEOUT_S):
+                    return await self._ask(host)
+            except TimeoutError:
+                reason = f"no answer within {_ANSWER_TIMEOUT_S:g} s"
+            except OSError as problem:
+                reason = problem.strerror or str(problem)
+            except ProtocolError as fault:
+                reason = fault.reason
+        return reason
+
+    async def _ask(self, host: str | None) -> str | None:
+        if host is None:
+            reader, writer = await asyncio.open_unix_connection(self._address.path)
+        else:
+            reader, writer = await asyncio.open_connection(host, self._address.port)
+        try:
+            if self._path is None:
+                return None
+            authority = f"[{host}]" if host and ":" in host else host or "localhost"
+            writer.write(
+                f"GET {self._path} HTTP/1.1\r\nHost: {authority}:{self._address.port}\r\n"
+                "User-Agent: pyinit-ready\r\nConnection: close\r\n\r\n".encode()
+            )
+            status = await _final_status(reader)
+            return None if 200 <= status < 400 else f"{self._path} answers {status}"
+        finally:
+            writer.close()
+
+    def __repr__(self) -> str:
+        return f"Probe({self._address}, path={self._path})"
+
+
+async def _final_status(reader: asyncio.StreamReader) -> int:
+    heads, parser = HeadReader(64 * 1024, is_response=True), ResponseParser()
+    while data := await reader.read(16 * 1024):
+        while taken := heads.feed(data):
+            head = parser.parse(taken[0])
+            if head.status >= 200:
+                return head.status
+            data = taken[1]
+            if not data:
+                break
+    raise ProtocolError("it closed the connection without an answer")

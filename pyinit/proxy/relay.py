@@ -1,0 +1,52 @@
+"""What a client connection and a connection to the app carry between them: an exchange, or a tunnel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from pyinit.errors import PyinitError
+    from pyinit.proxy.downstream import Downstream
+    from pyinit.proxy.upstream import Upstream
+
+
+class Relay(Protocol):
+    """The two ends hand what they receive to one of these.
+
+    Attributes:
+        upstream: the app's end; None while connecting and once it is gone.
+        downstream: the client's end.
+    """
+
+    upstream: Upstream | None
+    downstream: Downstream
+
+    def client_data(self, data: bytes) -> None:
+        """Bytes from the client."""
+
+    def client_eof(self) -> None:
+        """The client's FIN."""
+
+    def client_lost(self) -> None:
+        """The client's connection is gone."""
+
+    def app_data(self, data: bytes) -> None:
+        """Bytes from the app."""
+
+    def app_eof(self) -> None:
+        """The app's FIN."""
+
+    def app_lost(self) -> None:
+        """The app's connection is gone, its FIN not seen before."""
+
+    def connected(self, upstream: Upstream) -> None:
+        """The connect asked for has succeeded."""
+
+    def connect_failed(self, error: PyinitError) -> None:
+        """It has failed."""
+
+    def check(self, now_s: float) -> None:
+        """Once a second: has anything taken too long?"""
+
+    def cut(self, error: PyinitError) -> None:
+        """End it now: the drain's deadline has come, or the app is gone."""

@@ -1,0 +1,376 @@
+"""One proxy: its listeners, connections, pool and counters, and what a drain can ask of it."""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+import os
+import socket
+import time
+import traceback
+from typing import TYPE_CHECKING
+
+from pyinit.drain.outcomes import Outcomes
+from pyinit.drain.tracker import Tracker
+from pyinit.errors import PyinitError, UpstreamConnectError, UpstreamTimeout
+from pyinit.http1.forward import Forwarder
+from pyinit.http1.head import RequestParser, ResponseParser
+from pyinit.http1.probes import is_health_probe
+from pyinit.proxy.downstream import Downstream
+from pyinit.proxy.flow import MEMORY, MemoryGauge
+from pyinit.proxy.listener import Listener
+from pyinit.proxy.pool import Pool
+from pyinit.proxy.stats import Stats
+from pyinit.proxy.upstream import Upstream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from pyinit.http1.message import RequestHead
+    from pyinit.log import EventLog
+    from pyinit.proxy.config import ProxyConfig
+    from pyinit.proxy.relay import Relay
+
+# design 5: 64 KiB each way per connection: what one read can bring, and so what one direction can hold.
+READ_BYTES = 64 * 1024
+# One look at all connections replaces a timer for each. Slower than any limit needs while serving (an idle
+# machine ought not to wake up), quicker in a drain, which is waited for.
+_SWEEP_S = 1.0
+_SWEEP_STOPPING_S = 0.1
+
+
+class ProxyServer:
+    """A reverse proxy in front of one app, on the running loop.
+
+    Args:
+        config: limits and addresses.
+        log: for events.
+        on_quiet: called when listeners and client connections are gone, once stop_accepting was asked for.
+        on_new_connection: called for each client that sends its first request head.
+    """
+
+    def __init__(
+        self,
+        config: ProxyConfig,
+        log: EventLog,
+        *,
+        on_quiet: Callable[[], None],
+        on_new_connection: Callable[[], None] | None = None,
+    ) -> None:
+        self.config = config
+        self.log = log
+        self.stats = Stats()
+        self.outcomes = Outcomes()
+        self.requests = RequestParser(config.fields_max)
+        self.responses = ResponseParser()
+        self.pool = Pool(is_fifo=config.pool_is_fifo)
+        self.connections: Tracker[Downstream] = Tracker(self._check_quiet)
+        self.upstreams: set[Upstream] = set()
+        self.gauge = MemoryGauge(config.buffer_memory_bytes, self._memory_changed)
+        # All connections read into this one: a loop has one thread, and each read is copied out before the next.
+        self.read_buffer = memoryview(bytearray(READ_BYTES))
+        self.listeners: list[Listener] = []
+        self.is_stopping = False
+        self.idle_close_at_s: float | None = None
+        self.now_s = asyncio.get_running_loop().time
+        self._on_quiet = on_quiet
+        self._on_new_connection = on_new_connection
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._held: dict[Downstream | Upstream, int] = {}
+        self._sweep_timer: asyncio.TimerHandle | None = None
+        self._is_accepting = True
+        self._is_paused = False
+        self._attaching_count = 0
+        self._date_second = 0
+        self._date_line = b""
+        self._host_at = 0  # which of the upstream's hosts answered last
+
+    # -- life ------------------------------------------------------------------------------------------------
+
+    def listen(self, sockets: list[tuple[socket.socket, bool]]) -> None:
+        """Begin to accept.
+
+        Args:
+            sockets: bound ones, each with whether it is a ``tcp:`` address.
+        """
+        for sock, is_raw in sockets:
+            listener = Listener(sock, is_raw=is_raw, on_accept=self._accepted, log=self.log)
+            self.listeners.append(listener)
+            listener.start()
+
+    def announce_stop(self) -> None:
+        """From here on every response closes its connection."""
+        self.is_stopping = True
+        self._sweep_soon()
+
+    def stop_accepting(self, limit_s: float) -> None:
+        """Stop the listeners without a reset; ``on_quiet`` follows when they and all connections are gone."""
+        self._task(self._stop_listeners(limit_s))
+
+    async def _stop_listeners(self, limit_s: float) -> None:
+        try:
+            await asyncio.gather(*(listener.stop(limit_s) for listener in self.listeners))
+        finally:
+            self.listeners.clear()
+            self._is_accepting = False
+            self._loop.call_soon(self._check_quiet)
+
+    def close_idle(self) -> None:
+        """Idle connections go after ``idle_grace_s``, in which each may send a last request."""
+        self.idle_close_at_s = self.now_s() + self.config.idle_grace_s
+        self._sweep()
+
+    def cut(self, error: PyinitError) -> None:
+        """End whatever is left."""
+        for downstream in self.connections:
+            try:
+                if downstream.relay is not None:
+                    downstream.relay.cut(error)
+                else:
+                    downstream.close_gracefully()
+            except Exception:  # noqa: BLE001  the others must be ended all the same
+                self.callback_failed(downstream, "server.cut")
+
+    def close_pool(self) -> None:
+        """Close our idle connections to the app, and those that become idle."""
+        self.pool.close()
+
+    def abort(self) -> None:
+        """Close everything at once; the end."""
+        for task in self._tasks:
+            task.cancel()
+        for listener in self.listeners:
+            listener.close()
+        self.listeners.clear()
+        for downstream in self.connections:
+            downstream.transport.abort()
+        for upstream in tuple(self.upstreams):
+            upstream.abort()
+        if self._sweep_timer is not None:
+            self._sweep_timer.cancel()
+            self._sweep_timer = None
+
+    def _check_quiet(self) -> None:
+        if not self._is_accepting and not self.connections and not self._attaching_count:
+            self._on_quiet()
+
+    # -- connections -----------------------------------------------------------------------------------------
+
+    def _accepted(self, sock: socket.socket, is_raw: bool) -> None:  # noqa: FBT001  a callback's arguments
+        self._attaching_count += 1
+        self._task(self._attach(sock, is_raw=is_raw))
+        if self._is_at_limit():
+            if not self._is_paused:
+                self.log.warning("listener.at_limit", max_connections=self.config.max_connections)
+            self._is_paused = True
+            for listener in self.listeners:
+                listener.pause()
+
+    async def _attach(self, sock: socket.socket, *, is_raw: bool) -> None:
+        try:
+            await self._loop.connect_accepted_socket(lambda: Downstream(self, is_raw=is_raw), sock)
+        except OSError as problem:
+            self.log.debug("connection.lost_at_accept", reason=str(problem))
+            sock.close()
+        finally:
+            self._attaching_count -= 1
+            self._resume_accepting()
+
+    def _is_at_limit(self) -> bool:
+        return len(self.connections) + self._attaching_count >= self.config.max_connections
+
+    def _resume_accepting(self) -> None:
+        if self._is_paused and not self._is_at_limit():
+            self._is_paused = False
+            for listener in self.listeners:
+                listener.resume()
+
+    def entered(self, downstream: Downstream) -> None:
+        """A client connection has begun."""
+        self.stats.connections += 1
+        self.connections.enter(downstream)
+        if self._sweep_timer is None:
+            self._sweep_soon()
+
+    def left(self, downstream: Downstream) -> None:
+        """It is gone."""
+        self.connections.leave(downstream)
+        self._resume_accepting()
+
+    def first_request(self, head: RequestHead) -> None:
+        """A connection accepted while we are stopping has sent its first request."""
+        if self._on_new_connection is not None and not is_health_probe(head):
+            self._on_new_connection()
+
+    def identify(self, transport: asyncio.Transport) -> tuple[str, Forwarder]:
+        """Who the peer is, for logs, and what its requests are given."""
+        config = self.config
+        peer = transport.get_extra_info("peername")
+        if not isinstance(peer, tuple):
+            forwarder = Forwarder(
+                config.forwarded,
+                config.via,
+                peer_ip=b"",
+                is_trusted=True,
+                local_host=b"localhost",
+                local_port=b"",
+            )
+            return "unix", forwarder
+        ip = _unmapped(peer[0])
+        local = transport.get_extra_info("sockname")
+        local_ip = _unmapped(local[0])
+        packed = socket.inet_pton(socket.AF_INET6 if ":" in ip else socket.AF_INET, ip)
+        local_host = f"[{local_ip}]:{local[1]}" if ":" in local_ip else f"{local_ip}:{local[1]}"
+        forwarder = Forwarder(
+            config.forwarded,
+            config.via,
+            peer_ip=ip.encode(),
+            is_trusted=any(packed in network for network in config.trusted),
+            local_host=local_host.encode(),
+            local_port=str(local[1]).encode(),
+        )
+        return f"[{ip}]:{peer[1]}" if ":" in ip else f"{ip}:{peer[1]}", forwarder
+
+    # -- the app ---------------------------------------------------------------------------------------------
+
+    def take_upstream(self, now_s: float) -> Upstream | None:
+        """An idle connection to the app; None: connect."""
+        taken = self.pool.take(now_s)
+        assert taken is None or isinstance(taken, Upstream)  # noqa: S101  for the type checker
+        return taken
+
+    def connect(self, relay: Relay) -> None:
+        """Connect to the app for a relay, which hears of it by connected or connect_failed."""
+        self._task(self._connect(relay))
+
+    async def _connect(self, relay: Relay) -> None:
+        error: PyinitError
+        try:
+            upstream = await asyncio.wait_for(self._open_upstream(), self.config.connect_timeout_s)
+        except TimeoutError:
+            error = UpstreamTimeout("no connection to the app within --connect-timeout")
+        except OSError as problem:
+            error = UpstreamConnectError(f"no connection to the app: {os.strerror(problem.errno or 0)}")
+        else:
+            self._guarded(relay, lambda: relay.connected(upstream))
+            return
+        self._guarded(relay, lambda: relay.connect_failed(error))
+
+    async def _open_upstream(self) -> Upstream:
+        address = self.config.upstream
+        if address.path:
+            _, protocol = await self._loop.create_unix_connection(lambda: Upstream(self), address.path)
+            return protocol
+        for turn in range(len(address.hosts)):
+            at = (self._host_at + turn) % len(address.hosts)
+            try:
+                transport, protocol = await self._loop.create_connection(
+                    lambda: Upstream(self), address.hosts[at], address.port
+                )
+            except OSError:
+                if turn == len(address.hosts) - 1:
+                    raise
+                continue
+            self._host_at = at
+            sock = transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            return protocol
+        raise AssertionError  # the loop returns or raises
+
+    # -- memory ----------------------------------------------------------------------------------------------
+
+    def writes_paused(self, end: Downstream | Upstream) -> None:
+        """A peer does not read: what is left of a write is held."""
+        held = end.transport.get_write_buffer_size()
+        self._held[end] = held
+        self.gauge.add(held)
+
+    def writes_resumed(self, end: Downstream | Upstream) -> None:
+        """It has read, or is gone."""
+        self.gauge.add(-self._held.pop(end, 0))
+
+    def _memory_changed(self, is_full: bool) -> None:  # noqa: FBT001  a callback's argument
+        if is_full:
+            self.log.warning("memory.full", limit_bytes=self.config.buffer_memory_bytes)
+        ends: list[Downstream | Upstream] = [*self.connections, *self.upstreams]
+        for end in ends:
+            if is_full:
+                end.gate.hold(MEMORY)
+            else:
+                end.gate.release(MEMORY)
+
+    # -- time ------------------------------------------------------------------------------------------------
+
+    def date_line(self) -> bytes:
+        """``Date: ...`` of this second."""
+        second = int(time.time())
+        if second != self._date_second:
+            self._date_second = second
+            self._date_line = b"Date: " + email.utils.formatdate(second, usegmt=True).encode()
+        return self._date_line
+
+    def _sweep_soon(self) -> None:
+        if self._sweep_timer is not None:
+            self._sweep_timer.cancel()
+        self._sweep_timer = self._loop.call_later(
+            _SWEEP_STOPPING_S if self.is_stopping else _SWEEP_S, self._sweep
+        )
+
+    def _sweep(self) -> None:
+        """Look at every connection; goes on while there is one."""
+        now_s = self.now_s()
+        self.pool.expire(now_s)
+        for downstream in self.connections:
+            try:
+                downstream.check(now_s)
+            except Exception:  # noqa: BLE001  one connection's fault must not be the process's
+                self.callback_failed(downstream, "downstream.check")
+        if self._sweep_timer is not None:
+            self._sweep_timer.cancel()
+            self._sweep_timer = None
+        if self.connections or self.upstreams:
+            self._sweep_soon()
+
+    # -- faults ----------------------------------------------------------------------------------------------
+
+    def callback_failed(self, owner: Downstream | Relay, where: str) -> None:
+        """An exception of ours: log it, count it, end that one connection. Never raises."""
+        self.stats.callback_faults += 1
+        self.log.error("callback.failed", where=where, traceback=traceback.format_exc())
+        try:
+            downstream = owner if isinstance(owner, Downstream) else owner.downstream
+            relay = downstream.relay
+            downstream.relay = None
+            if relay is not None and relay.upstream is not None:
+                relay.upstream.abort()
+            downstream.cut()
+        except Exception:  # noqa: BLE001  see above
+            self.log.error("callback.failed", where="callback_failed", traceback=traceback.format_exc())
+
+    def _guarded(self, relay: Relay, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except Exception:  # noqa: BLE001  one connection's fault must not be the process's
+            self.callback_failed(relay, "server.connect")
+
+    def _task(self, work: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_done)
+
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (problem := task.exception()) is not None:
+            self.stats.callback_faults += 1
+            text = "".join(traceback.format_exception(problem))
+            self.log.error("callback.failed", where=task.get_coro().__qualname__, traceback=text)
+        self._check_quiet()
+
+    def __repr__(self) -> str:
+        return f"ProxyServer({self.connections!r}, {self.pool!r}, stopping={self.is_stopping})"
+
+
+def _unmapped(ip: str) -> str:
+    """An IPv4 client of a dual-stack listener, as it is known elsewhere; scope ids fall away."""
+    return ip.removeprefix("::ffff:").partition("%")[0]

@@ -1,0 +1,147 @@
+"""A byte relay with half-close: after a 101, and on ``tcp:`` listeners."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pyinit.drain.outcomes import CutExchange
+from pyinit.drain.tracker import State
+from pyinit.proxy.flow import CONNECTING, MEMORY, PEER_IS_FULL
+
+if TYPE_CHECKING:
+    from pyinit.errors import PyinitError
+    from pyinit.proxy.downstream import Downstream
+    from pyinit.proxy.upstream import Upstream
+
+
+class Tunnel:
+    """Bytes both ways until both sides have ended, or one is lost. Has no idle limit.
+
+    Args:
+        downstream: the client's end.
+        upstream: the app's end; None where it is still to be connected.
+        method: of the request that was upgraded, for the report; empty for a tcp: listener.
+        target: of that request, as it may be logged.
+        began_s: when it came.
+    """
+
+    __slots__ = (
+        "_app_ended",
+        "_client_ended",
+        "_first",
+        "began_s",
+        "downstream",
+        "method",
+        "target",
+        "upstream",
+    )
+
+    def __init__(
+        self, downstream: Downstream, upstream: Upstream | None, *, method: str, target: str, began_s: float
+    ) -> None:
+        self.downstream = downstream
+        self.upstream = upstream
+        self.method = method
+        self.target = target
+        self.began_s = began_s
+        self._client_ended = False
+        self._app_ended = False
+        self._first = b""
+
+    def begin(self) -> None:
+        """For a tcp: listener: connect to the app; the client is read when that is done."""
+        self.downstream.gate.hold(CONNECTING)
+        self.downstream.server.connect(self)
+
+    def connected(self, upstream: Upstream) -> None:
+        """See Relay."""
+        downstream = self.downstream
+        if downstream.relay is not self:
+            upstream.abort()
+            return
+        self.upstream = upstream
+        upstream.relay = self
+        if downstream.is_write_paused:
+            upstream.gate.hold(PEER_IS_FULL)
+        if downstream.server.gauge.is_full:
+            upstream.gate.hold(MEMORY)
+        if self._first:
+            upstream.transport.write(self._first)
+            self._first = b""
+        if self._client_ended:
+            upstream.transport.write_eof()
+        downstream.gate.release(CONNECTING)
+
+    def connect_failed(self, error: PyinitError) -> None:
+        """See Relay. Without HTTP there is no answer but a reset: a FIN would look like an empty success."""
+        self.downstream.server.log.warning("upstream.connect_failed", reason=str(error))
+        self.downstream.cut()
+
+    def client_data(self, data: bytes) -> None:
+        """See Relay."""
+        if self.upstream is None:
+            self._first += data  # read before the gate closed: one read at most
+        else:
+            self.upstream.transport.write(data)
+
+    def app_data(self, data: bytes) -> None:
+        """See Relay."""
+        self.downstream.transport.write(data)
+
+    def client_eof(self) -> None:
+        """See Relay."""
+        self._client_ended = True
+        if self._app_ended:
+            self._end()
+        elif self.upstream is not None:
+            self.upstream.transport.write_eof()
+
+    def app_eof(self) -> None:
+        """See Relay."""
+        self._app_ended = True
+        if self._client_ended:
+            self._end()
+        else:
+            self.downstream.transport.write_eof()
+
+    def client_lost(self) -> None:
+        """See Relay. A reset client: what the app has still to say has nowhere to go."""
+        if self.upstream is not None:
+            self.upstream.abort()
+            self.upstream = None
+
+    def app_lost(self) -> None:
+        """See Relay."""
+        self.upstream = None
+        if self._app_ended:
+            self._end()
+        else:
+            self.downstream.cut()
+
+    def check(self, now_s: float) -> None:
+        """See Relay: a silent tunnel has no limit."""
+
+    def cut(self, error: PyinitError) -> None:  # noqa: ARG002  there is nobody to tell the reason
+        """See Relay."""
+        downstream = self.downstream
+        server = downstream.server
+        server.outcomes.add_cut(
+            CutExchange(self.method, self.target, round(server.now_s() - self.began_s, 3), downstream.peer)
+        )
+        if self.upstream is not None:
+            self.upstream.abort()
+            self.upstream = None
+        downstream.cut()
+
+    def _end(self) -> None:
+        downstream, upstream = self.downstream, self.upstream
+        downstream.server.outcomes.tunnels_finished += downstream.server.is_stopping
+        if upstream is not None:
+            upstream.relay = None
+            upstream.close()
+            self.upstream = None
+        if downstream.state is State.TUNNEL:
+            downstream.close_gracefully()
+
+    def __repr__(self) -> str:
+        return f"Tunnel({self.method} {self.target}, client_ended={self._client_ended}, app_ended={self._app_ended})"

@@ -1,0 +1,130 @@
+"""One connection to the app: its transport, its reading, and whose exchange it carries."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from pyinit.http1.head import HeadReader
+from pyinit.proxy.flow import PEER_IS_FULL, ReadGate
+
+if TYPE_CHECKING:
+    from pyinit.proxy.relay import Relay
+    from pyinit.proxy.server import ProxyServer
+
+# design 5: response heads. Node's own client takes 16 KiB, nginx 4 to 8; ours is no reason for an app to fail.
+RESPONSE_HEAD_MAX_BYTES = 64 * 1024
+
+
+class Upstream(asyncio.BufferedProtocol):
+    """A connection to the app.
+
+    Attributes:
+        relay: what it carries; None while idle.
+        reader: finds response heads.
+        was_reused: whether an exchange went over it before this one.
+        is_usable: not closing, and nothing unexpected came.
+        idle_until_s: when the pool drops it.
+    """
+
+    __slots__ = ("_server", "gate", "idle_until_s", "is_usable", "reader", "relay", "transport", "was_reused")
+
+    transport: asyncio.Transport
+    gate: ReadGate
+
+    def __init__(self, server: ProxyServer) -> None:
+        self._server = server
+        self.relay: Relay | None = None
+        self.reader = HeadReader(RESPONSE_HEAD_MAX_BYTES, is_response=True)
+        self.was_reused = False
+        self.is_usable = True
+        self.idle_until_s = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio.Protocol."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101  for the type checker
+        transport.set_write_buffer_limits(high=0)
+        self.transport = transport
+        self.gate = ReadGate(transport)
+        self._server.upstreams.add(self)
+        self._server.stats.upstream_connects += 1
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  one buffer serves all
+        """See asyncio.BufferedProtocol."""
+        return self._server.read_buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """See asyncio.BufferedProtocol."""
+        data = bytes(self._server.read_buffer[:nbytes])
+        relay = self.relay
+        if relay is None:
+            # A response before any request: whatever it answers, it is not ours to guess.
+            self._server.log.warning("upstream.unexpected_bytes", bytes=nbytes)
+            self.abort()
+            return
+        try:
+            relay.app_data(data)
+        except Exception:  # noqa: BLE001  one connection's fault must not be the process's
+            self._server.callback_failed(relay, "upstream.buffer_updated")
+
+    def eof_received(self) -> bool:
+        """See asyncio.Protocol; True keeps our direction open, as a tunnel may still write."""
+        self.is_usable = False
+        relay = self.relay
+        if relay is None:
+            return False
+        try:
+            relay.app_eof()
+        except Exception:  # noqa: BLE001  as above
+            self._server.callback_failed(relay, "upstream.eof_received")
+        return self.relay is not None
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  lost is lost
+        """See asyncio.Protocol."""
+        self.is_usable = False
+        server = self._server
+        server.upstreams.discard(self)
+        relay, self.relay = self.relay, None
+        if relay is None:
+            server.pool.discard(self)
+            return
+        try:
+            relay.app_lost()
+        except Exception:  # noqa: BLE001  as above
+            server.callback_failed(relay, "upstream.connection_lost")
+
+    def pause_writing(self) -> None:
+        """See asyncio.Protocol: the app does not read; so neither do we read its client."""
+        downstream = getattr(self.relay, "downstream", None)
+        if downstream is not None:
+            downstream.gate.hold(PEER_IS_FULL)
+        self._server.writes_paused(self)
+
+    def resume_writing(self) -> None:
+        """See asyncio.Protocol."""
+        self._server.writes_resumed(self)
+        downstream = getattr(self.relay, "downstream", None)
+        if downstream is not None:
+            downstream.gate.release(PEER_IS_FULL)
+
+    def release(self, now_s: float, until_s: float) -> None:
+        """The exchange is complete: back to the pool."""
+        self.relay = None
+        self.was_reused = True
+        self.gate.release(PEER_IS_FULL)
+        self.idle_until_s = until_s
+        self._server.pool.put(self, now_s)
+
+    def close(self) -> None:
+        """Close after what is written."""
+        self.is_usable = False
+        self.transport.close()
+
+    def abort(self) -> None:
+        """Close now; the app sees its request aborted."""
+        self.is_usable = False
+        self.relay = None
+        self.transport.abort()
+
+    def __repr__(self) -> str:
+        return f"Upstream(relay={self.relay!r}, reused={self.was_reused}, usable={self.is_usable})"

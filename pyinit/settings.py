@@ -1,0 +1,355 @@
+"""Settings: what a run is to be, from flags, then PYINIT_* variables, then defaults.
+
+Every error is one line that names the option, the value and what is accepted, and comes before a child exists.
+"""
+
+from __future__ import annotations
+
+from pyinit import options, values
+from pyinit.errors import SettingsError
+from pyinit.init import signals
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pyinit.options import Option
+    from pyinit.values import Address, Network
+
+# design: what Kubernetes makes of a Service that is named pyinit; no options of ours.
+_SERVICE_VARIABLES = ("PYINIT_SERVICE_HOST", "PYINIT_SERVICE_PORT", "PYINIT_PORT")
+
+# Loopback, private, link-local and shared address space: RFC 1122, 1918, 3927, 4193, 4291, 6598.
+PRIVATE_NETWORKS = (
+    "127.0.0.0/8",
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "169.254.0.0/16",
+    "100.64.0.0/10",
+    "::1/128",
+    "fc00::/7",
+    "fe80::/10",
+)
+
+
+class Settings:
+    """One run's settings; the class attributes are the defaults.
+
+    Durations are seconds (``_s``), sizes are bytes. None means "by platform", "computed" or "unlimited", as the
+    option's help says.
+    """
+
+    # tini's
+    subreaper: bool = False
+    parent_death_signal: int = 0
+    verbosity: int = 1
+    warn_on_reap: bool = False
+    kill_process_group: bool = False
+    # init
+    stop_timeout_s: float | None = None
+    drain_delay_s: float | None = None
+    rewrites: list[tuple[int, int]]
+    expect_exits: list[int]
+    # front
+    listen_texts: list[str]
+    listens: list[Address]
+    upstream: Address | None = None
+    port_env: str = "PORT"
+    ready_path: str | None = None
+    ready_interval_s: float = 5.0
+    start_timeout_s: float = 60.0
+    start_required: bool = False
+    stop_signals: list[int]
+    # proxy
+    forwarded: str = "auto"
+    trust: list[Network]
+    via: str = "pyinit"
+    request_id: bool = False
+    pool: str = "lifo"
+    # Node's own default (--max-http-header-size), so nothing that reached the app is refused here.
+    head_max_bytes: int = 16 * 1024
+    # Node's server.maxHeadersCount.
+    fields_max: int = 2000
+    head_timeout_s: float = 15.0
+    idle_timeout_s: float | None = None
+    body_timeout_s: float = 60.0
+    write_timeout_s: float = 60.0
+    body_max_bytes: int | None = None
+    connect_timeout_s: float = 5.0
+    response_timeout_s: float | None = None
+    max_connections: int | None = None
+    buffer_memory_bytes: int | None = None
+    # drain
+    platform: str = "auto"
+    child_timeout_s: float | None = None
+    drain_notify: int = 0
+    idle_grace_s: float = 1.0
+    drain_exit_code: int | None = None
+    # log
+    log_format: str = "auto"
+    log_level: str = "info"
+    access_log: bool = False
+    log_query: bool = False
+
+    def __init__(self) -> None:
+        self.rewrites = []
+        self.expect_exits = []
+        self.listen_texts = []
+        self.listens = []
+        self.stop_signals = []
+        self.trust = []
+        self.command: list[bytes] = []
+        self.front_off = False
+        self.given: set[str] = set()
+        self.warnings: list[str] = []
+
+    @property
+    def is_front(self) -> bool:
+        """Whether a proxy runs at all: front or sidecar mode."""
+        return bool(self.listens) and not self.front_off
+
+    def __repr__(self) -> str:
+        given = ", ".join(
+            f"{name}={getattr(self, options.ALL[name].attribute)!r}" for name in sorted(self.given)
+        )
+        return f"Settings({given})"
+
+
+class Shown(Exception):  # noqa: N818  not an error: the user asked for a text, and that is the whole run
+    """-h, -l or --version was given; the text is to be printed on stdout."""
+
+
+def load(argv: list[str], environment: Mapping[str, str]) -> Settings:
+    """Settings from a command line and an environment.
+
+    Args:
+        argv: with the program's name first; surrogateescape for what is not UTF-8.
+        environment: as os.environ.
+
+    Raises:
+        SettingsError: the line for the user.
+        Shown: -h, -l or --version.
+    """
+    settings = Settings()
+    env = dict(environment)
+    words = _take_flags(settings, argv[1:])
+    _take_variables(settings, env)
+    settings.command = [word.encode("utf-8", "surrogateescape") for word in words]
+    _resolve_addresses(settings, env)
+    if not settings.given & {"trust"}:
+        settings.trust = [values.Network(text) for text in PRIVATE_NETWORKS]
+    if not settings.given & {"head-max"}:
+        settings.head_max_bytes = _node_head_max(settings, env)
+    _check(settings)
+    return settings
+
+
+def _take_flags(settings: Settings, words: list[str]) -> list[str]:
+    """Read options up to the command; return the command's words."""
+    at = 0
+    while at < len(words):
+        word = words[at]
+        at += 1
+        if word == "--":
+            return words[at:]
+        if word.startswith("--"):
+            name, equals, text = word[2:].partition("=")
+            if name in ("help", "version"):
+                raise Shown(options.help_text() if name == "help" else _version())
+            option = options.ALL.get(name)
+            if option is None:
+                raise SettingsError(f"--{name}: no such option{_nearest(name, options.ALL)}")
+            if option.parse is None:
+                if equals:
+                    raise SettingsError(f"--{name} takes no value")
+                _store(settings, option, value=True)
+                continue
+            if not equals:
+                if at == len(words):
+                    raise SettingsError(f"--{name} needs a value: {option.metavar}, {option.text}")
+                text, at = words[at], at + 1
+            _store(settings, option, _parsed(option, text, f"--{name}"))
+        elif word.startswith("-") and word != "-":
+            at = _take_short(settings, word, words, at)
+        else:
+            return words[at - 1 :]
+    return []
+
+
+def _take_short(settings: Settings, word: str, words: list[str], at: int) -> int:
+    """Read one word of tini's short options, as getopt does: -gvv, -e1, -e 1."""
+    rest = word[1:]
+    while rest:
+        letter, rest = rest[0], rest[1:]
+        if letter in "pe":
+            if not rest:
+                if at == len(words):
+                    raise SettingsError(f"-{letter} needs a value")
+                rest, at = words[at], at + 1
+            text, rest = rest, ""
+            if letter == "e":
+                settings.expect_exits.append(_parsed_exit(text))
+            else:
+                number = signals.number(text)
+                if number is None:
+                    raise SettingsError(f"-p {text!r}: a signal by name or number")
+                settings.parent_death_signal = number
+        elif letter == "h":
+            raise Shown(options.help_text())
+        elif letter == "l":
+            raise Shown("pyinit is free software under the MIT licence; see the LICENSE file.\n")
+        elif letter == "s":
+            settings.subreaper = True
+        elif letter == "v":
+            settings.verbosity += 1
+        elif letter == "w":
+            settings.warn_on_reap = True
+        elif letter == "g":
+            settings.kill_process_group = True
+        else:
+            raise SettingsError(f"-{letter}: no such option; -h lists them")
+    return at
+
+
+def _take_variables(settings: Settings, env: dict[str, str]) -> None:
+    """Fill what no flag gave from PYINIT_* and TINI_*."""
+    known = {option.variable: option for option in options.ALL.values()}
+    for variable in sorted(env):
+        if not variable.startswith("PYINIT_"):
+            continue
+        text = env[variable]
+        option = known.get(variable)
+        if variable == "PYINIT_FRONT":
+            settings.front_off = text in ("off", "0", "false", "no")
+            if not settings.front_off and text not in ("on", "1", "true", "yes", ""):
+                raise SettingsError(f"PYINIT_FRONT={text!r}: on or off")
+        elif option is None:
+            if not variable.startswith(_SERVICE_VARIABLES):
+                settings.warnings.append(
+                    f"{variable}: no such option{_nearest(variable, [*known, 'PYINIT_FRONT'])}"
+                )
+        elif option.name not in settings.given:
+            texts = [part.strip() for part in text.split(",")] if option.repeats else [text]
+            for part in texts:
+                value = _parsed(option, part, f"{variable}=")
+                if option.parse is not None or value:
+                    _store(settings, option, value)
+    if "TINI_SUBREAPER" in env:
+        settings.subreaper = True
+    if "TINI_KILL_PROCESS_GROUP" in env:
+        settings.kill_process_group = True
+    if env.get("TINI_VERBOSITY", "").isdigit():
+        settings.verbosity = int(env["TINI_VERBOSITY"])
+
+
+def _parsed(option: Option, text: str, where: str) -> object:
+    parse = option.parse or values.flag
+    try:
+        return parse(text)
+    except ValueError as problem:
+        shown = f"{where}{text!r}" if where.endswith("=") else f"{where} {text!r}"
+        raise SettingsError(f"{shown} is not accepted: {problem}") from None
+
+
+def _parsed_exit(text: str) -> int:
+    try:
+        return values.exit_code(text)
+    except ValueError as problem:
+        raise SettingsError(f"-e {text!r} is not accepted: {problem}") from None
+
+
+def _store(settings: Settings, option: Option, value: object) -> None:
+    settings.given.add(option.name)
+    if option.repeats:
+        getattr(settings, option.attribute).append(value)
+    else:
+        setattr(settings, option.attribute, value)
+
+
+def _resolve_addresses(settings: Settings, env: dict[str, str]) -> None:
+    for text in settings.listen_texts:
+        try:
+            settings.listens.append(values.listen_address(text, env))
+        except ValueError as problem:
+            raise SettingsError(f"--listen {text!r} is not accepted: {problem}") from None
+
+
+def _node_head_max(settings: Settings, env: dict[str, str]) -> int:
+    """Node's own limit where the command or NODE_OPTIONS sets one, or heads that it accepts would be refused."""
+    found = settings.head_max_bytes
+    words = env.get("NODE_OPTIONS", "").split()
+    words += [word.decode("utf-8", "surrogateescape") for word in settings.command]
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        name, equals, text = word.partition("=")
+        if name.replace("_", "-") == "--max-http-header-size":
+            text = text if equals else following
+            if text.isascii() and text.isdigit() and int(text):
+                found = int(text)
+    return found
+
+
+def _check(settings: Settings) -> None:
+    """Combinations that cannot work, each refused with what to do instead."""
+    if not settings.listens:
+        for name in ("upstream", "ready-path", "start-required", "child-timeout", "drain-notify"):
+            if name in settings.given:
+                raise SettingsError(f"--{name} needs --listen ADDR: without it there is no proxy")
+        if not settings.command:
+            raise SettingsError("no command: pyinit [options] [--] CMD [ARG...]; -h lists the options")
+        return
+    if not settings.command:
+        if settings.front_off:
+            raise SettingsError("PYINIT_FRONT=off and no command: nothing would run")
+        if settings.upstream is None:
+            raise SettingsError("no command and no --upstream ADDR: there is no app to stand in front of")
+    for listen in settings.listens:
+        if _same_place(listen, settings.upstream):
+            raise SettingsError(
+                f"--listen {listen} and --upstream {settings.upstream} are the same port: the app needs one of its"
+                " own, as --upstream auto gives it"
+            )
+    if settings.front_off:
+        _check_front_off(settings)
+
+
+def _same_place(listen: Address, upstream: Address | None) -> bool:
+    if upstream is None:
+        return False
+    if listen.path is not None or upstream.path is not None:
+        return listen.path == upstream.path
+    local = (None, "127.0.0.1", "::1", "localhost", "0.0.0.0", "::")
+    same_host = listen.host == upstream.host or (listen.host in local and upstream.host in local)
+    return listen.port == upstream.port != 0 and same_host
+
+
+def _check_front_off(settings: Settings) -> None:
+    """The app gets the public port itself; where it cannot, say so before it starts."""
+    public = settings.listens[0]
+    if public.port is None:
+        raise SettingsError(
+            f"PYINIT_FRONT=off: the app cannot be told to listen on {public}; it takes a port"
+        )
+    upstream = settings.upstream
+    if upstream is not None and upstream.port != public.port:
+        raise SettingsError(
+            f"PYINIT_FRONT=off: the app listens on its own address ({upstream}), so nothing would listen on"
+            f" {public}; use --upstream auto, or take --listen out"
+        )
+
+
+def _nearest(name: str, known: object) -> str:
+    """ "; the nearest is X", or nothing where none is near."""
+    import difflib  # noqa: PLC0415  for an error alone: it costs more than the rest of the start
+
+    found = difflib.get_close_matches(name, list(known), 1)  # type: ignore[call-overload]
+    if not found:
+        return "; -h lists them"
+    dashes = "" if name.startswith("PYINIT_") else "--"
+    return f"; the nearest is {dashes}{found[0]}"
+
+
+def _version() -> str:
+    from pyinit import __version__  # noqa: PLC0415  used once, by --version
+
+    return f"pyinit {__version__}\n"
