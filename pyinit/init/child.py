@@ -60,6 +60,7 @@ class Child:
         self._on_exit = on_exit
         self._log = log
         self._fd = -1
+        self._own_pid = os.getpid()
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Receive signals from here on; those that came since the start are among them."""
@@ -73,10 +74,12 @@ class Child:
         except BlockingIOError:
             return
         for at in range(0, len(data), _SIGINFO_BYTES):
-            (signum,) = struct.unpack_from("=I", data, at)
+            # struct signalfd_siginfo: ssi_signo, ssi_errno, ssi_code, ssi_pid.
+            signum, _, _, sender = struct.unpack_from("=IiiI", data, at)
             if signum == signals.SIGCHLD:
                 self._reap()
-            else:
+            elif sender != self._own_pid:
+                # A write to a closed socket sends the writer SIGPIPE: blocked, it arrives here, and is ours alone.
                 self._on_signal(signum)
 
     def _reap(self) -> None:

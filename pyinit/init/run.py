@@ -131,13 +131,13 @@ class _Init:
                 return code
 
     def _wait(self) -> int:
-        """The next signal; 0 where a deadline came first, which is then acted upon."""
+        """The next signal; 0 where there is none for the child. A deadline that has come is acted upon."""
         due = [at for at in (self._release_at_s, self._kill_at_s) if at is not None]
         if not due:
-            return int(_signal.sigwaitinfo(signals.WAITED).si_signo)
+            return self._signum(_signal.sigwaitinfo(signals.WAITED))
         info = _signal.sigtimedwait(signals.WAITED, max(0.0, min(due) - monotonic()))
         if info is not None:
-            return int(info.si_signo)
+            return self._signum(info)
         now_s = monotonic()
         if self._release_at_s is not None and now_s >= self._release_at_s:
             self._release()
@@ -146,6 +146,13 @@ class _Init:
             self._log.warning("The child did not stop in time: sending SIGKILL to its process group")
             self._send(signals.SIGKILL, to_group=True)
         return 0
+
+    @staticmethod
+    def _signum(info: object) -> int:
+        """What came; 0 for a signal of our own: a write to a closed stderr sends the writer SIGPIPE."""
+        signum: int = getattr(info, "si_signo", 0)
+        is_own = getattr(info, "si_pid", 0) == os.getpid() and signum != signals.SIGCHLD
+        return 0 if is_own else signum
 
     def _take(self, signum: int) -> None:
         plan = self._plan

@@ -74,7 +74,7 @@ def take_dispositions() -> Dispositions:
     before cannot be told any more, so the child gets the default. An inherited ignored SIGINT it leaves
     alone, and a SIGINT of its own handler falls back to the default at exec by itself.
     """
-    default, ignored = {SIGPIPE, SIGXFSZ}, set()
+    default, ignored = {SIGPIPE, SIGXFSZ}, set[int]()
     for signum in (SIGTTIN, SIGTTOU):
         before = _signal.signal(signum, _signal.SIG_IGN)
         (ignored if before == _signal.SIG_IGN else default).add(signum)

@@ -1,7 +1,15 @@
 """What a proxy is told at its start: limits and addresses, as plain values."""
 
-from collections.abc import Container
 from dataclasses import dataclass
+from typing import Protocol
+
+
+class PeerSet(Protocol):
+    """Some of all client addresses: a network, say."""
+
+    def __contains__(self, packed: bytes, /) -> bool:
+        """Whether an address, packed as inet_pton gives it, is among them."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +43,7 @@ class ProxyConfig:
     """
 
     upstream: UpstreamAddress
-    trusted: tuple[Container[bytes], ...] = ()
+    trusted: tuple[PeerSet, ...] = ()
     forwarded: str = "auto"
     via: bytes = b"pyinit"
     adds_request_id: bool = False

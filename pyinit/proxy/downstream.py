@@ -96,15 +96,20 @@ class Downstream(asyncio.BufferedProtocol):
 
     # -- asyncio's callbacks ---------------------------------------------------------------------------------
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See asyncio.Protocol."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  for the type checker
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """See asyncio.Protocol. A stream transport always; uvloop's are no subclass of asyncio's."""
         transport.set_write_buffer_limits(high=0)
         self.transport = transport
         self.gate = ReadGate(transport)
+        try:
+            self._begin()
+        except Exception:  # noqa: BLE001  one connection's fault must not be the process's
+            self.server.callback_failed(self, "downstream.connection_made")
+
+    def _begin(self) -> None:
         server = self.server
         self.since_s = server.now_s()
-        self.peer, self.forwarder = server.identify(transport)
+        self.peer, self.forwarder = server.identify(self.transport)
         server.entered(self)
         if server.gauge.is_full:
             self.gate.hold(MEMORY)
@@ -248,8 +253,12 @@ class Downstream(asyncio.BufferedProtocol):
             self._head_data(data)
         except Exception:  # noqa: BLE001  one connection's fault must not be the process's
             self.server.callback_failed(self, "downstream.next_pending")
-        if self.has_ended and self.relay is None and self.state is State.ACTIVE:
+        if self.has_ended and self._is_in_head:
             self.transport.close()  # the FIN came in the middle of that head
+
+    @property
+    def _is_in_head(self) -> bool:
+        return self.state is State.ACTIVE and self.relay is None
 
     def refuse(self, fault: ProtocolError) -> None:
         """Answer a request that breaks the rules, and close."""
@@ -340,7 +349,7 @@ class Downstream(asyncio.BufferedProtocol):
         match self.state:
             case State.NEW | State.IDLE:
                 self._check_idle(now_s)
-            case State.ACTIVE if self.relay is None:
+            case State.ACTIVE if self._is_in_head:
                 if now_s - self.since_s > config.head_timeout_s:
                     self.refuse(ProtocolError("the request head took longer than --head-timeout", 408))
             case State.ACTIVE | State.TUNNEL:

@@ -364,7 +364,7 @@ class ProxyServer:
         if not task.cancelled() and (problem := task.exception()) is not None:
             self.stats.callback_faults += 1
             text = "".join(traceback.format_exception(problem))
-            self.log.error("callback.failed", where=task.get_coro().__qualname__, traceback=text)
+            self.log.error("callback.failed", where=repr(task.get_coro()), traceback=text)
         self._check_quiet()
 
     def __repr__(self) -> str:

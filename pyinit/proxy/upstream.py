@@ -40,9 +40,8 @@ class Upstream(asyncio.BufferedProtocol):
         self.is_usable = True
         self.idle_until_s = 0.0
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See asyncio.Protocol."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  for the type checker
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """See asyncio.Protocol. A stream transport always; uvloop's are no subclass of asyncio's."""
         transport.set_write_buffer_limits(high=0)
         self.transport = transport
         self.gate = ReadGate(transport)
