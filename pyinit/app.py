@@ -23,6 +23,7 @@ from pyinit.errors import DrainAborted
 from pyinit.front import LOOPBACK
 from pyinit.init import signals
 from pyinit.init.child import Child
+from pyinit.init.run import OWN_FAILURE
 from pyinit.init.signals import Forwarding
 from pyinit.log import Sink
 from pyinit.proxy.config import ProxyConfig, UpstreamAddress
@@ -337,8 +338,7 @@ class App:
     def _do(self, action: Action) -> None:
         match action:
             case Action.START_ACCEPTING:
-                self._has_listened = True
-                self._server.listen(self._sockets)
+                self._start_accepting()
             case Action.ANNOUNCE_STOP:
                 self.not_ready = "stopping"
                 self._server.announce_stop()
@@ -367,6 +367,17 @@ class App:
                 self._finishing = self._loop.create_task(self._finish())
             case _:
                 assert_never(action)
+
+    def _start_accepting(self) -> None:
+        self._has_listened = True
+        try:
+            self._server.listen(self._sockets)
+        except OSError as problem:
+            # Bound since before the app's start, so only somebody who shares the port on purpose gets here.
+            reason = problem.strerror or str(problem)
+            self._log.error("listener.failed", reason=reason, exit_code=OWN_FAILURE)
+            self._code_override = OWN_FAILURE
+            self._handle(phases.StopRequested(signals.SIGTERM))
 
     def _stop_accepting(self) -> None:
         if not self._has_listened:

@@ -87,12 +87,15 @@ class Listener:
         self.name = address_text(sock)
 
     def start(self) -> None:
-        """Listen: from here on a connect succeeds."""
+        """Listen: from here on a connect succeeds. Raises OSError where somebody else has come to listen there."""
         self.sock.setblocking(False)
         if self.sock.family != socket.AF_UNIX:
             # Accepted sockets inherit both (tcp(7), socket(7)): no system calls per connection.
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            # Cleared since the bind, so that an app could not take the port (pyinit.sockets); listen() makes the
+            # bind's check once more, and without it fails for TIME_WAITs of our last run, whose sockets inherit it.
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.sock.listen(BACKLOG)
         self._is_listening = True
         self.resume()
