@@ -43,6 +43,8 @@ _FIRST_DIAGNOSIS_S = 3.0
 # design 4: the child is gone: what waits is answered, and within a second we are too.
 _LAST_WORDS_S = 0.9
 _NOT_READY_AFTER = 3
+# A close takes a turn of the loop or two; one that does not come must not hold the signal back.
+_POOL_CLOSES_S = 0.05
 
 
 def run(start: Start) -> int:
@@ -105,6 +107,7 @@ class App:
         self._timer: asyncio.TimerHandle | None = None
         self._done: asyncio.Future[int] = self._loop.create_future()
         self._readiness: asyncio.Task[None] | None = None
+        self._signalling: asyncio.Task[None] | None = None
         self._finishing: asyncio.Task[None] | None = None
         self._quiet = asyncio.Event()
         self._has_listened = False
@@ -171,10 +174,10 @@ class App:
             waiting.cancel()
         if self._start.child_pid is not None:
             self._warn_of_exposure()
-        duration_s = round(monotonic() - self._start.began_s, 3)
         self.not_ready = None
-        self._log.info("app.ready", upstream=str(self._start.upstream), duration_s=duration_s)
         self._handle(phases.ChildReady())
+        duration_s = round(monotonic() - self._start.began_s, 3)
+        self._log.info("app.ready", upstream=str(self._start.upstream), duration_s=duration_s)
         if settings.ready_path is not None:
             await self._keep_asking(settings.ready_interval_s)
 
@@ -359,7 +362,7 @@ class App:
             case Action.CLOSE_POOL:
                 self._server.close_pool()
             case Action.SIGNAL_CHILD:
-                self._child.pass_on(self._machine.stop_signum or signals.SIGTERM)
+                self._signalling = self._loop.create_task(self._signal_child())
             case Action.KILL_CHILD:
                 self._log.warning("child.killed", reason="it did not stop in its time")
                 self._child.kill()
@@ -379,6 +382,13 @@ class App:
             self._code_override = OWN_FAILURE
             self._handle(phases.StopRequested(signals.SIGTERM))
 
+    async def _signal_child(self) -> None:
+        """The stop signal, once our connections to the app are closed: its own server.close() waits for them."""
+        end_s = monotonic() + _POOL_CLOSES_S
+        while self._server.upstreams and monotonic() < end_s:
+            await asyncio.sleep(0)
+        self._child.pass_on(self._machine.stop_signum or signals.SIGTERM)
+
     def _stop_accepting(self) -> None:
         if not self._has_listened:
             for sock, _ in self._sockets:
@@ -391,6 +401,14 @@ class App:
 
     async def _finish(self) -> None:
         """The last words: what is still on its way, the report, the exit code."""
+        try:
+            await self._last_words()
+        except Exception:  # noqa: BLE001  whatever fails here, we exit
+            self._log.error("drain.action_failed", action="FINISH", traceback=traceback.format_exc())
+        finally:
+            self._done.set_result(self._exit_code())
+
+    async def _last_words(self) -> None:
         limit_s = _LAST_WORDS_S
         if self._machine.began_s is not None:
             left_s = self._machine.began_s + self._start.budget.total_s - monotonic()
@@ -399,10 +417,8 @@ class App:
         while monotonic() < end_s and (self._server.connections or self._server.listeners):
             await asyncio.sleep(0.01)
         self._server.abort()
-        code = self._exit_code()
         fields = report_fields(self._machine, self._server.outcomes, monotonic())
-        self._log.info("drain.finished", exit_code=code, **fields)
-        self._done.set_result(code)
+        self._log.info("drain.finished", exit_code=self._exit_code(), **fields)
 
     def _exit_code(self) -> int:
         settings = self._start.settings

@@ -14,6 +14,7 @@ from pyinit.log import InitLog, Sink
 from pyinit.settings import Settings, Shown, load
 
 USAGE = 2
+OWN_FAILURE = 125  # the coreutils convention (env, timeout): the command was not at fault
 
 
 def run(argv: list[str], *, mask_at_start: frozenset[int]) -> int:
@@ -24,6 +25,7 @@ def run(argv: list[str], *, mask_at_start: frozenset[int]) -> int:
         mask_at_start: the signals that were blocked before __main__ blocked the rest.
     """
     dispositions = signals.take_dispositions()
+    _hold_standard_descriptors()
     try:
         settings = load(argv, os.environ)
         for text in settings.warnings:
@@ -42,12 +44,20 @@ def run(argv: list[str], *, mask_at_start: frozenset[int]) -> int:
     except ListenError as problem:
         _say(str(problem))
         return problem.exit_code
+    except Exception as problem:  # noqa: BLE001  before a child exists; PID 1 must not die with a traceback alone
+        _say(f"internal error: {problem!r}")
+        return OWN_FAILURE
 
 
 def _run_init(settings: Settings, mask: frozenset[int], dispositions: signals.Dispositions) -> int:
     from pyinit.init import run as init_run  # noqa: PLC0415  init mode alone
 
     delay_s, timeout_s = settings.drain_delay_s or 0.0, settings.stop_timeout_s
+    if timeout_s is not None and timeout_s <= init_run.RESERVE_S:
+        raise SettingsError(
+            f"--stop-timeout {timeout_s:g} leaves the child no time: {init_run.RESERVE_S:g} s of it are kept"
+            " for our exit; give more"
+        )
     if timeout_s is not None and delay_s > timeout_s - init_run.RESERVE_S:
         raise SettingsError(
             f"--drain-delay {delay_s:g} does not fit into --stop-timeout {timeout_s:g} less {init_run.RESERVE_S:g} s"
@@ -74,6 +84,21 @@ def _run_init(settings: Settings, mask: frozenset[int], dispositions: signals.Di
         # Before the child: a refused prctl or fork.
         log.fatal(f"{problem.strerror or problem}")
         return 1
+
+
+def _hold_standard_descriptors() -> None:
+    """Put /dev/null where 0, 1 or 2 came closed, or a client's connection could become our stderr.
+
+    Close-on-exec, as all that Python opens: the child finds them closed, as we did.
+    """
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            try:
+                os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+            except OSError:
+                return  # an image without /dev/null
 
 
 def _say(text: str) -> None:

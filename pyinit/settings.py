@@ -5,6 +5,8 @@ Every error is one line that names the option, the value and what is accepted, a
 
 from __future__ import annotations
 
+import os
+
 from pyinit import options, values
 from pyinit.errors import SettingsError
 from pyinit.init import signals
@@ -16,8 +18,12 @@ if TYPE_CHECKING:
     from pyinit.options import Option
     from pyinit.values import Address, Network
 
-# design: what Kubernetes makes of a Service that is named pyinit; no options of ours.
-_SERVICE_VARIABLES = ("PYINIT_SERVICE_HOST", "PYINIT_SERVICE_PORT", "PYINIT_PORT")
+# design: what Kubernetes makes of a Service that is named pyinit (PYINIT_PORT_80_TCP); no options of ours.
+_SERVICE_PREFIXES = (
+    "PYINIT_SERVICE_HOST",
+    "PYINIT_SERVICE_PORT",
+    *(f"PYINIT_PORT_{digit}" for digit in range(10)),
+)
 
 # Loopback, private, link-local and shared address space: RFC 1122, 1918, 3927, 4193, 4291, 6598.
 PRIVATE_NETWORKS = (
@@ -135,7 +141,8 @@ def load(argv: list[str], environment: Mapping[str, str]) -> Settings:
     env = dict(environment)
     words = _take_flags(settings, argv[1:])
     _take_variables(settings, env)
-    settings.command = [word.encode("utf-8", "surrogateescape") for word in words]
+    # Back with the encoding they were decoded with: in a Latin-1 locale that is not UTF-8.
+    settings.command = [os.fsencode(word) for word in words]
     _resolve_addresses(settings, env)
     if not settings.given & {"trust"}:
         settings.trust = [values.Network(text) for text in PRIVATE_NETWORKS]
@@ -225,7 +232,7 @@ def _take_variables(settings: Settings, env: dict[str, str]) -> None:
             if not settings.front_off and text not in ("on", "1", "true", "yes", ""):
                 raise SettingsError(f"PYINIT_FRONT={text!r}: on or off")
         elif option is None:
-            if not variable.startswith(_SERVICE_VARIABLES):
+            if variable != "PYINIT_PORT" and not variable.startswith(_SERVICE_PREFIXES):
                 settings.warnings.append(
                     f"{variable}: no such option{_nearest(variable, [*known, 'PYINIT_FRONT'])}"
                 )
@@ -239,8 +246,10 @@ def _take_variables(settings: Settings, env: dict[str, str]) -> None:
         settings.subreaper = True
     if "TINI_KILL_PROCESS_GROUP" in env:
         settings.kill_process_group = True
-    if env.get("TINI_VERBOSITY", "").isdigit():
-        settings.verbosity = int(env["TINI_VERBOSITY"])
+    try:  # noqa: SIM105  contextlib costs start time
+        settings.verbosity = int(env.get("TINI_VERBOSITY", settings.verbosity))
+    except ValueError:
+        pass  # no number: tini has no error for it either
 
 
 def _parsed(option: Option, text: str, where: str) -> object:
@@ -279,12 +288,12 @@ def _node_head_max(settings: Settings, env: dict[str, str]) -> int:
     """Node's own limit where the command or NODE_OPTIONS sets one, or heads that it accepts would be refused."""
     found = settings.head_max_bytes
     words = env.get("NODE_OPTIONS", "").split()
-    words += [word.decode("utf-8", "surrogateescape") for word in settings.command]
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    words += [os.fsdecode(word) for word in settings.command]
+    for word, following in zip(words, [*words[1:], ""], strict=False):
         name, equals, text = word.partition("=")
         if name.replace("_", "-") == "--max-http-header-size":
             text = text if equals else following
-            if text.isascii() and text.isdigit() and int(text):
+            if text.isascii() and text.isdigit() and len(text) <= 18 and int(text):
                 found = int(text)
     return found
 

@@ -62,12 +62,14 @@ class Budget:
             child_timeout_s = 0.0
         self.child_s = CHILD_SHARE * self.total_s if child_timeout_s is None else child_timeout_s
         self.lame_duck_s = drain_delay_s
-        self.lame_duck_max_s = max(0.0, LAME_DUCK_SHARE * self.total_s)
+        longest_s = LAME_DUCK_SHARE * self.total_s
         self.drain_s = self.kill_s - self.child_s
-        if drain_delay_s > self.lame_duck_max_s:
+        # A long --child-timeout can leave less than half: a lame duck that goes on would take the app's time.
+        self.lame_duck_max_s = min(longest_s, self.drain_s)
+        if drain_delay_s > longest_s:
             raise SettingsError(
                 f"--drain-delay {drain_delay_s:g} is more than half of --stop-timeout {stop_timeout_s:g} less"
-                f" {RESERVE_S:g} s; at most {self.lame_duck_max_s:g} fits"
+                f" {RESERVE_S:g} s; at most {longest_s:g} fits"
             )
         if self.drain_s <= drain_delay_s:
             raise SettingsError(

@@ -2,7 +2,7 @@
 
 TRANSITIONS is the whole machine as data, and total: a pair that is to be ignored is not in a list of
 exceptions, it is IGNORED in the table (PID 1 may not fall over a late event). The diagram in the README is
-generated from it (tests/unit/drain/test_phases.py).
+generated from it and from WITHOUT_STOP (tests/unit/drain/test_phases.py).
 
     STARTING   the app is not ready yet
     SERVING    it is
@@ -190,6 +190,13 @@ TRANSITIONS: dict[tuple[Phase, type], Transition] = {
     (_P.DONE, ChildExited): IGNORED,
 }
 
+# What holds instead while only a drain was asked for, from outside: it ends, and waits for the signal.
+WITHOUT_STOP: dict[tuple[Phase, type], Transition] = {
+    pair: Transition(_P.DRAINED, (_A.CUT,))
+    for pair, transition in TRANSITIONS.items()
+    if transition is _TO_STOPPING
+}
+
 
 class DrainMachine:
     """Phases of a shutdown. Knows no clock, no socket, no process.
@@ -242,10 +249,10 @@ class DrainMachine:
             self._last_opened_s = now_s
         if isinstance(event, DeadlineReached) and not self._is_due(now_s):
             return []
-        transition = TRANSITIONS[self.phase, type(event)]
-        if transition is _TO_STOPPING and self.stop_signum is None:
-            # A drain asked for from outside ends here, and waits for the signal.
-            transition = Transition(Phase.DRAINED, (Action.CUT,))
+        pair = (self.phase, type(event))
+        transition = TRANSITIONS[pair]
+        if self.stop_signum is None:
+            transition = WITHOUT_STOP.get(pair, transition)
         if transition.to is None:
             return []
         actions = list(transition.actions)

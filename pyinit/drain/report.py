@@ -24,7 +24,7 @@ def report_fields(machine: DrainMachine, outcomes: Outcomes, end_s: float) -> di
 
 
 def phase_durations_s(machine: DrainMachine, end_s: float) -> dict[str, float]:
-    """How long each phase of the stop took, in order; phases that were passed through at once are left out."""
+    """How long each phase of the stop took, in order; those that were passed through at once are left out."""
     steps = sorted(
         ((at, phase) for phase, at in machine.entered_s.items() if phase not in (Phase.SERVING, Phase.DONE)),
         key=lambda step: step[0],
@@ -32,6 +32,6 @@ def phase_durations_s(machine: DrainMachine, end_s: float) -> dict[str, float]:
     ends = [at for at, _ in steps[1:]] + [end_s]
     return {
         phase.value: round(end - at, 3)
-        for (at, phase), end in zip(steps, ends, strict=True)
+        for (at, phase), end in zip(steps, ends, strict=False)  # an app that exits by itself has no steps
         if end - at >= 0.0005
     }

@@ -167,8 +167,9 @@ class ChunkedBody:
             next_at = match.end() if match else 0
         if match is None:
             return self._keep_part(data, at)
-        digits = match[1]
-        self._remaining_bytes = int(digits, 16)
+        if match.end() - match.start() > _CHUNK_LINE_MAX:
+            raise ProtocolError("a chunk line that is too long (RFC 9112 section 7.1.1)")
+        self._remaining_bytes = int(match[1], 16)
         self.data_bytes += self._remaining_bytes
         self._extension_bytes += match.end() - match.end(1) - 2
         if self._extension_bytes > _EXTENSION_BYTES_MAX:

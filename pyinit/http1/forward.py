@@ -11,7 +11,7 @@ Set where absent means in accord with what is there: behind a load balancer that
 X-Forwarded-Proto: https, an absent X-Forwarded-Port is 443, not the port of ours that it connected to.
 """
 
-from pyinit.http1.abnf import TOKEN
+from pyinit.http1.abnf import IPV6, TOKEN
 from pyinit.http1.head import FORWARDING
 from pyinit.http1.message import RequestHead, ResponseHead
 
@@ -60,21 +60,20 @@ class Forwarder:
             head: as parsed; not changed.
             extra: field lines to add.
         """
-        lines = [b"%b %b HTTP/1.1" % (head.method, head.target), *head.lines]
-        host = head.host
-        if not host and head.minor == 0:
-            # RFC 9112 section 3.3: without a name, the one that reaches this server. Node refuses a 1.1
-            # request without Host.
-            host = self._local_host
-            lines = [line for line in lines if line[:5].lower() != b"host:"]
-            lines.insert(1, b"Host: " + host)
+        host, lines = head.host, head.lines.copy()
+        if head.minor == 0:
+            host = self._name_host(host, lines)
+        added: list[bytes] = []
         if head.forwarding is not None:
-            lines += self._beside(head, lines, host)
+            added = self._beside(head, lines, host)
         elif self._mode not in ("keep", "off"):
             if host != self._added_host:
                 self._added = self._all(host)
                 self._added_host = host
-            lines += self._added
+            added = self._added
+        # Ours stand first: of very many fields Node drops the last without a word (server.maxHeadersCount), and
+        # an app that misses X-Forwarded-For takes the client for us.
+        lines = [b"%b %b HTTP/1.1" % (head.method, head.target), *added, *lines]
         if head.upgrade is not None:
             lines += (b"Connection: Upgrade", b"Upgrade: " + head.upgrade)
         if self._via:
@@ -83,6 +82,16 @@ class Forwarder:
             lines += extra
         lines += (b"", b"")
         return b"\r\n".join(lines)
+
+    def _name_host(self, host: bytes, lines: list[bytes]) -> bytes:
+        """See to the Host that HTTP/1.1 asks for, where HTTP/1.0 did not; returns it."""
+        if not host:
+            # RFC 9112 section 3.3: without a name, the one that reaches this server.
+            host = self._local_host
+            lines[:] = [line for line in lines if line[:5].lower() != b"host:"]
+        if not any(line[:5].lower() == b"host:" for line in lines):
+            lines.insert(0, b"Host: " + host)
+        return host
 
     def _all(self, host: bytes) -> list[bytes]:
         """All fields, where none came."""
@@ -193,11 +202,12 @@ def interim(head: ResponseHead) -> bytes:
 
 def _element(ip: bytes, host: bytes, proto: bytes) -> bytes:
     """One element of Forwarded (RFC 7239 section 4); an IPv6 address is bracketed and quoted (section 6)."""
-    node = b'"[%b]"' % ip if b":" in ip and not ip.startswith(b"[") else ip
-    if not node:
+    if not ip:
         node = b"unknown"  # section 6.2
-    elif not node.startswith(b'"') and not TOKEN.fullmatch(node):
-        node = _quoted(node)
+    elif IPV6.fullmatch(ip):
+        node = b'"[%b]"' % ip
+    else:
+        node = ip if TOKEN.fullmatch(ip) else _quoted(ip)  # whatever X-Forwarded-For held, it ends here
     parts = [b"for=" + node]
     if host:
         parts.append(b"host=" + (host if TOKEN.fullmatch(host) else _quoted(host)))

@@ -67,12 +67,13 @@ class HeadReader:
         is_response: an app's head: no empty line before it, and over the limit it is the app's fault (502).
     """
 
-    __slots__ = ("_buffer", "_is_response", "_limit_bytes", "_searched")
+    __slots__ = ("_buffer", "_empty_bytes", "_is_response", "_limit_bytes", "_searched")
 
     def __init__(self, limit_bytes: int, *, is_response: bool = False) -> None:
         self._limit_bytes = limit_bytes
         self._is_response = is_response
         self._buffer = b""
+        self._empty_bytes = 0  # of lines dropped before the head: in however many reads they come
         self._searched = 0
 
     @property
@@ -94,16 +95,17 @@ class HeadReader:
         """
         if self._buffer:
             data = self._buffer + data
-        if data[0] == 0x0D:  # CR
+        if data[:1] == b"\r":
             data = self._without_empty_lines(data)
         end = data.find(b"\r\n\r\n", self._searched)
         if end >= 0:
             if end > self._limit_bytes:
                 self._check_limit(data[:end])
             self._buffer = b""
+            self._empty_bytes = 0
             self._searched = 0
             return data[:end], data[end + 4 :]
-        if abnf.BARE_LINE_END.search(data):
+        if abnf.BARE_LINE_END.search(data, self._searched):
             raise ProtocolError("a line end that is not CRLF (RFC 9112 section 2.2)")
         self._check_limit(data)
         if data and data[0] != 0x0D and not abnf.TOKEN.match(data):
@@ -117,17 +119,21 @@ class HeadReader:
         empty = 0
         while data.startswith(b"\r\n", empty):
             empty += 2
-        if empty > (0 if self._is_response else 2 * _EMPTY_LINES_MAX):
+        self._empty_bytes += empty
+        if self._empty_bytes > (0 if self._is_response else 2 * _EMPTY_LINES_MAX):
             raise ProtocolError("empty lines before a message (RFC 9112 section 2.2)")
         return data[empty:]
 
     def _check_limit(self, data: bytes) -> None:
+        data = data.rstrip(b"\r\n")  # part of the head's end where that is split: not to be counted then only
         lines = data.count(b"\r\n")
-        if len(data) - lines * _LINE_OVERHEAD_BYTES - _START_OVERHEAD_BYTES <= self._limit_bytes:
+        # A name has a byte at least; without it, lines of nothing but overhead would count for nothing.
+        counted = max(lines, len(data) - lines * _LINE_OVERHEAD_BYTES - _START_OVERHEAD_BYTES)
+        if counted <= self._limit_bytes:
             return
         if self._is_response:
             raise ProtocolError("the response head is longer than 64 KiB", 502)
-        if not lines:
+        if len(data.partition(b"\r\n")[0]) - _START_OVERHEAD_BYTES > self._limit_bytes:
             raise ProtocolError("the request target is longer than --head-max", 414)
         raise ProtocolError("the request head is longer than --head-max", 431)
 
@@ -232,7 +238,7 @@ def _request_line(head: RequestHead, line: bytes) -> None:
 
 def _request_fields(head: RequestHead, fields: _Fields) -> None:  # noqa: C901, PLR0912  one branch per field
     lines = head.lines
-    has_host = has_close = False
+    has_host = False
     options: list[bytes] = []
     upgrades: list[bytes] = []
     for line, name, value in fields:
@@ -281,8 +287,7 @@ def _request_fields(head: RequestHead, fields: _Fields) -> None:  # noqa: C901, 
         if head.minor == 0:
             raise ProtocolError("Transfer-Encoding in HTTP/1.0 (RFC 9112 section 6.1)")
     if options:
-        has_close = b"close" in options
-        if has_close:
+        if b"close" in options:
             head.keep_alive = False
         elif b"keep-alive" in options:
             head.keep_alive = True
@@ -312,6 +317,8 @@ def _drop_named(head: RequestHead, options: list[bytes]) -> None:
             "Connection names a field of framing, routing or forwarding (RFC 9110 section 7.6.1)"
         )
     head.lines = [line for line in head.lines if line.partition(b":")[0].lower() not in named]
+    if b"x-request-id" in named:
+        head.request_id = False
 
 
 def _max_forwards(head: RequestHead, line: bytes, value: bytes) -> None:

@@ -129,15 +129,22 @@ class _Init:
             if code is not None:
                 self._log.trace("Exiting: child has exited")
                 return code
+            if self._due():
+                self._act_on_deadlines()
+
+    def _due(self) -> list[float]:
+        return [at for at in (self._release_at_s, self._kill_at_s) if at is not None]
 
     def _wait(self) -> int:
-        """The next signal; 0 where there is none for the child. A deadline that has come is acted upon."""
-        due = [at for at in (self._release_at_s, self._kill_at_s) if at is not None]
+        """The next signal; 0 where there is none for the child, or a deadline has come."""
+        due = self._due()
         if not due:
             return self._signum(_signal.sigwaitinfo(signals.WAITED))
         info = _signal.sigtimedwait(signals.WAITED, max(0.0, min(due) - monotonic()))
-        if info is not None:
-            return self._signum(info)
+        return 0 if info is None else self._signum(info)
+
+    def _act_on_deadlines(self) -> None:
+        """After every signal, not only where none came: a child that floods us must not outlive its time."""
         now_s = monotonic()
         if self._release_at_s is not None and now_s >= self._release_at_s:
             self._release()
@@ -145,7 +152,6 @@ class _Init:
             self._kill_at_s = None
             self._log.warning("The child did not stop in time: sending SIGKILL to its process group")
             self._send(signals.SIGKILL, to_group=True)
-        return 0
 
     @staticmethod
     def _signum(info: object) -> int:

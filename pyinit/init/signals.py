@@ -72,9 +72,17 @@ def take_dispositions() -> Dispositions:
 
     CPython ignores SIGPIPE and SIGXFSZ at start and an exec would hand that on; whether they were ignored
     before cannot be told any more, so the child gets the default. An inherited ignored SIGINT it leaves
-    alone, and a SIGINT of its own handler falls back to the default at exec by itself.
+    alone; its own handler would fall back to the default at exec, but a SIGINT that is passed on before the
+    forked copy has exec'd would run it there.
+
+    With SIGCHLD ignored (exec keeps that) the kernel would reap our children itself and tell nobody: no
+    SIGCHLD, no exit code (waitpid(2), NOTES). So for us it is at its default.
     """
     default, ignored = {SIGPIPE, SIGXFSZ}, set[int]()
+    if callable(_signal.getsignal(SIGINT)):
+        default.add(SIGINT)
+    if _signal.signal(SIGCHLD, _signal.SIG_DFL) == _signal.SIG_IGN:
+        ignored.add(SIGCHLD)
     for signum in (SIGTTIN, SIGTTOU):
         before = _signal.signal(signum, _signal.SIG_IGN)
         (ignored if before == _signal.SIG_IGN else default).add(signum)
@@ -83,12 +91,12 @@ def take_dispositions() -> Dispositions:
 
 def number(text: str) -> int | None:
     """The signal meant by a name (TERM, SIGTERM, RTMIN+3, RTMAX-2) or a number; None if there is none."""
-    if text.isascii() and text.isdigit():
+    if _is_short_number(text):
         value = int(text)
         return value if value in _signal.valid_signals() else None
     bare = text.upper().removeprefix("SIG")
     for base, sign in (("RTMIN", 1), ("RTMAX", -1)):
-        if bare.startswith(base + "+-"[sign < 0]) and bare[6:].isdigit():
+        if bare.startswith(base + "+-"[sign < 0]) and _is_short_number(bare[6:]):
             value = _table()[base] + sign * int(bare[6:])
             return value if SIGRTMIN <= value <= SIGRTMAX else None
     return _table().get(bare)
@@ -108,6 +116,11 @@ def describe(signum: int) -> str:
     """The signal in words, as strsignal(3) gives it."""
     text: str | None = _signal.strsignal(signum)
     return text or f"signal {signum}"
+
+
+def _is_short_number(text: str) -> bool:
+    # int() refuses what isdigit() takes: superscripts, and more than 4300 digits.
+    return len(text) <= 9 and text.isascii() and text.isdigit()
 
 
 def _table() -> dict[str, int]:

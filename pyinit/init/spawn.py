@@ -24,8 +24,14 @@ _LOOK_ON = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENODEV, errno.ETIME
 # tcsetpgrp(3): no terminal on stdin, a terminal that is gone, no stdin.
 _NO_TERMINAL = (errno.ENOTTY, errno.ENXIO, errno.EBADF)
 _OWN_PREFIX = b"PYINIT_"
-# What Kubernetes makes of a Service named pyinit is the app's to see.
-_SERVICE_PREFIXES = (b"PYINIT_SERVICE_HOST", b"PYINIT_SERVICE_PORT", b"PYINIT_PORT")
+# What Kubernetes makes of a Service named pyinit is the app's to see; PYINIT_PORT_80_TCP is, PYINIT_PORT_ENV is
+# an option.
+_SERVICE_PREFIXES = (
+    b"PYINIT_SERVICE_HOST",
+    b"PYINIT_SERVICE_PORT",
+    b"PYINIT_PORT=",
+    *(b"PYINIT_PORT_%d" % digit for digit in range(10)),
+)
 
 
 class Launch:
@@ -83,6 +89,8 @@ def spawn(launch: Launch, report: Callable[[str], None]) -> int:
         _become(launch)
     except SpawnError as problem:
         code = problem.exit_code
+        # At its default by now: with nobody at the other end of stderr the line would cost us the code.
+        _signal.signal(_signal.SIGPIPE, _signal.SIG_IGN)
         report(str(problem))
     except BaseException as problem:  # noqa: BLE001  a forked copy must never run on as a second pyinit
         report(f"starting the child failed: {problem!r}")

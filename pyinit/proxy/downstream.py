@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import socket
 import struct
 import termios
 from typing import TYPE_CHECKING
@@ -22,7 +21,7 @@ from pyinit.errors import ProtocolError
 from pyinit.http1 import replies
 from pyinit.http1.head import HeadReader
 from pyinit.proxy.exchange import Exchange
-from pyinit.proxy.flow import CONNECTING, MEMORY, PEER_IS_FULL, PIPELINED, ReadGate
+from pyinit.proxy.flow import CONNECTING, MEMORY, PEER_IS_FULL, PIPELINED, ReadGate, reset
 from pyinit.proxy.tunnel import Tunnel
 
 if TYPE_CHECKING:
@@ -316,10 +315,7 @@ class Downstream(asyncio.BufferedProtocol):
         """End it so that nobody takes it for an end: a reset."""
         self.relay = None
         self.state = State.CLOSED
-        sock = self.transport.get_extra_info("socket")
-        if sock is not None and sock.family != socket.AF_UNIX and not self.transport.is_closing():
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.transport.abort()
+        reset(self.transport)
 
     def _undelivered_bytes(self) -> int:
         """What we wrote and the client's kernel has not acknowledged, our FIN included (SIOCOUTQ, tcp(7))."""

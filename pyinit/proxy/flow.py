@@ -6,6 +6,8 @@ what we hold is the rest of one read per direction.
 """
 
 import asyncio
+import socket
+import struct
 from collections.abc import Callable
 
 # Why a side is not read; bits, as several can hold at once.
@@ -70,3 +72,11 @@ class MemoryGauge:
 
     def __repr__(self) -> str:
         return f"MemoryGauge({self.held_bytes}/{self._limit_bytes} bytes)"
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """Close at once and visibly: with SO_LINGER at zero a close sends RST instead of FIN (socket(7))."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None and sock.family != socket.AF_UNIX and not transport.is_closing():
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()

@@ -37,6 +37,19 @@ BACKLOG = 4096
 # As many as one wake-up accepts: others have their turn between.
 _ACCEPTS_PER_TURN = 64
 _EMFILE_PAUSE_S = 0.5
+_OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_ERRORS_OF_ONE_CONNECTION = (
+    errno.ECONNABORTED,
+    errno.EPROTO,
+    errno.ENETDOWN,
+    errno.ENETUNREACH,
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+    errno.ENOPROTOOPT,
+    errno.EOPNOTSUPP,
+    errno.ENONET,
+    errno.EPERM,
+)
 
 _SO_BINDTOIFINDEX = 62
 _NO_SUCH_INTERFACE = 0x7FFFFFFF
@@ -124,7 +137,7 @@ class Listener:
         except (BlockingIOError, InterruptedError):
             return False
         except OSError as problem:
-            if problem.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+            if problem.errno in _OUT_OF_RESOURCES:
                 if not self._said_emfile:
                     self._said_emfile = True
                     self._log.error(
@@ -134,7 +147,7 @@ class Listener:
                 self._loop.call_later(_EMFILE_PAUSE_S, self.resume)
                 return False
             # accept(2): errors of the connection itself are handed up here; the next one may be well.
-            return problem.errno != errno.EINVAL
+            return problem.errno in _ERRORS_OF_ONE_CONNECTION
         self._on_accept(accepted, self.is_raw)
         return True
 

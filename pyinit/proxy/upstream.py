@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from pyinit.http1.head import HeadReader
-from pyinit.proxy.flow import PEER_IS_FULL, ReadGate
+from pyinit.proxy.flow import PEER_IS_FULL, ReadGate, reset
 
 if TYPE_CHECKING:
     from pyinit.proxy.relay import Relay
@@ -120,10 +120,10 @@ class Upstream(asyncio.BufferedProtocol):
         self.transport.close()
 
     def abort(self) -> None:
-        """Close now; the app sees its request aborted."""
+        """End it with a reset: a FIN in the middle of a tunnel, or of a close-delimited message, would be an end."""
         self.is_usable = False
         self.relay = None
-        self.transport.abort()
+        reset(self.transport)
 
     def __repr__(self) -> str:
         return f"Upstream(relay={self.relay!r}, reused={self.was_reused}, usable={self.is_usable})"
