@@ -24,8 +24,8 @@ _LOOK_ON = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENODEV, errno.ETIME
 # tcsetpgrp(3): no terminal on stdin, a terminal that is gone, no stdin.
 _NO_TERMINAL = (errno.ENOTTY, errno.ENXIO, errno.EBADF)
 _OWN_PREFIX = b"PYINIT_"
-# What Kubernetes makes of a Service named pyinit is the app's to see; PYINIT_PORT_80_TCP is, PYINIT_PORT_ENV is
-# an option.
+# What Kubernetes makes of a Service named pyinit is the app's to see: PYINIT_PORT_80_TCP, say, but
+# PYINIT_PORT_ENV is an option of ours.
 _SERVICE_PREFIXES = (
     b"PYINIT_SERVICE_HOST",
     b"PYINIT_SERVICE_PORT",

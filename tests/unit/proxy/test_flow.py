@@ -44,7 +44,7 @@ class Transport:
 def gate() -> tuple[ReadGate, Transport]:
     """A gate with its transport."""
     transport = Transport()
-    return ReadGate(cast(asyncio.Transport, transport)), transport
+    return ReadGate(cast("asyncio.Transport", transport)), transport
 
 
 def test_the_reasons_are_bits_of_their_own() -> None:
