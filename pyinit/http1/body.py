@@ -1,7 +1,8 @@
 """Where a message body ends: framers that count bytes and judge chunk lines, and neither copy nor decode.
 
 A framer is given what was read and where to start; it answers up to where those bytes belong to its message.
-What it has passed has been judged, so it can be sent on at once: a fault raises before the message is complete.
+What it has passed has been judged, so it can be sent on at once: a fault raises before the message is
+complete.
 """
 
 from typing import Protocol
@@ -20,9 +21,9 @@ _TRAILER_LINES_MAX = 128
 # content; and what would make the request seem to come from elsewhere.
 _FORBIDDEN_TRAILERS = frozenset(
     b"transfer-encoding content-length host connection keep-alive te trailer upgrade expect max-forwards via"
-    b" proxy-connection authorization proxy-authorization proxy-authenticate www-authenticate cookie set-cookie"
-    b" content-encoding content-type content-range range cache-control age date location forwarded x-real-ip"
-    b" x-forwarded-for x-forwarded-proto x-forwarded-host x-forwarded-port x-request-id".split()
+    b" proxy-connection authorization proxy-authorization proxy-authenticate www-authenticate cookie"
+    b" set-cookie content-encoding content-type content-range range cache-control age date location forwarded"
+    b" x-real-ip x-forwarded-for x-forwarded-proto x-forwarded-host x-forwarded-port x-request-id".split()
 )
 
 
@@ -108,8 +109,8 @@ class ChunkedBody:
         forbidden: trailer names that are refused.
 
     Attributes:
-        spans: set to a list to have each piece of chunk data noted as (start, end) of the read it came in: the
-            one case where framing is removed, for an HTTP/1.0 client.
+        spans: set to a list to have each piece of chunk data noted as (start, end) of the read it came in:
+            the one case where framing is removed, for an HTTP/1.0 client.
     """
 
     __slots__ = (

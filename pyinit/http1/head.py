@@ -1,8 +1,8 @@
 """Heads from bytes: where one ends, and what it says. Requests and responses alike.
 
-A head is split at CRLF by one C call and each line looked up in a set of lines that were judged before: most of
-a client's lines come again with its next request, whole, while one of them (a trace id) changes each time, so
-a cache by line hits where a cache by head would not. A line not known goes through one strict pattern.
+A head is split at CRLF by one C call and each line looked up in a set of lines that were judged before: most
+of a client's lines come again with its next request, whole, while one of them (a trace id) changes each time,
+so a cache by line hits where a cache by head would not. A line not known goes through one strict pattern.
 """
 
 from pyinit.errors import ProtocolError
@@ -16,8 +16,8 @@ _KNOWN_LINE_BYTES = 256
 _KNOWN_HEADS_MAX = 512
 _KNOWN_HEAD_BYTES = 2048
 
-# What a field line adds to a head on the wire beyond name and value (": " and CRLF), and a request line beyond
-# its target. Node counts names, values and the target alone towards --max-http-header-size.
+# What a field line adds to a head on the wire beyond name and value (": " and CRLF), and a request line
+# beyond its target. Node counts names, values and the target alone towards --max-http-header-size.
 _LINE_OVERHEAD_BYTES = 4
 _START_OVERHEAD_BYTES = 64
 
@@ -25,7 +25,7 @@ _START_OVERHEAD_BYTES = 64
 # after a POST body. More than a few is no client.
 _EMPTY_LINES_MAX = 4
 
-# RFC 9110 section 7.6.1. Transfer-Encoding stays, as framing is passed on unchanged; Upgrade is handled apart.
+# RFC 9110 section 7.6.1. Transfer-Encoding stays, as framing is passed on unchanged; Upgrade is apart.
 _HOP_BY_HOP = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"te", b"http2-settings"))
 FORWARDING = frozenset(
     (b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port")
@@ -334,7 +334,7 @@ def _max_forwards(head: RequestHead, line: bytes, value: bytes) -> None:
 
 
 class ResponseParser:
-    """Judges response heads; remembers whole heads, as an app's repeat until the second of their Date is over."""
+    """Judges response heads; remembers them whole: an app's repeat until its Date moves on."""
 
     __slots__ = ("_known",)
 
@@ -375,7 +375,7 @@ def _parse_response(block: bytes) -> ResponseHead:  # noqa: C901, PLR0912  one b
     head.content_length = head.keep_alive_s = head.upgrade = None
     head.is_chunked = head.has_date = False
     head.keep_alive = head.minor == 1
-    # RFC 9110 section 8.6, RFC 9112 section 6.1: neither in 1xx and 204. Node leaves them out; others did not.
+    # RFC 9110 section 8.6, RFC 9112 section 6.1: neither in 1xx and 204. Node leaves them out, others not.
     is_bodiless = head.status < 200 or head.status == 204
     options: list[bytes] = []
     kept = []

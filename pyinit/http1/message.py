@@ -65,7 +65,7 @@ class ResponseHead:
         keep_alive_s: the ``Keep-Alive: timeout`` it announced; None without one.
         upgrade: what a 101 switches to; None without an Upgrade field.
         has_date: whether a Date came along.
-        wire: the whole head as it goes to an HTTP/1.1 client that is kept; Date included where the app sent it.
+        wire: the whole head as it goes to an HTTP/1.1 client that is kept; with Date where the app sent it.
     """
 
     __slots__ = (

@@ -34,7 +34,7 @@ def reply(status: int, text: str, *, date_line: bytes, close: bool = True, with_
 
 
 def options_reply(date_line: bytes, *, close: bool) -> bytes:
-    """The answer to OPTIONS with Max-Forwards: 0, of which we are the last recipient (RFC 9110 section 7.6.2)."""
+    """The answer to OPTIONS with Max-Forwards: 0: we are its last recipient (RFC 9110 section 7.6.2)."""
     return _response(200, b"text/plain; charset=utf-8", b"", date_line, close=close)
 
 

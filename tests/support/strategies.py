@@ -1,4 +1,4 @@
-"""Hypothesis strategies: HTTP/1.1 messages by the grammar, the same with a fault or two, and ways to cut them."""
+"""Hypothesis strategies: HTTP/1.1 messages by the grammar, the same with faults, and ways to cut them."""
 
 from dataclasses import dataclass
 
@@ -14,13 +14,24 @@ _VCHAR = bytes(range(0x21, 0x7F))
 _OBS_TEXT = bytes(range(0x80, 0x100))
 
 # Methods that llhttp knows: it refuses others, which is a verdict on the method and not on the framing.
-METHODS = (b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"TRACE", b"PATCH", b"PROPFIND", b"M-SEARCH")
+METHODS = (
+    b"GET",
+    b"HEAD",
+    b"POST",
+    b"PUT",
+    b"DELETE",
+    b"OPTIONS",
+    b"TRACE",
+    b"PATCH",
+    b"PROPFIND",
+    b"M-SEARCH",
+)
 
 # Fields with a meaning of their own are placed by who builds the message.
 _PLACED = frozenset(
-    b"connection content-length expect forwarded host http2-settings keep-alive max-forwards proxy-connection te"
-    b" transfer-encoding upgrade x-request-id x-forwarded-for x-forwarded-host x-forwarded-port x-forwarded-proto"
-    b" date trailer".split()
+    b"connection content-length expect forwarded host http2-settings keep-alive max-forwards proxy-connection"
+    b" te transfer-encoding upgrade x-request-id x-forwarded-for x-forwarded-host x-forwarded-port"
+    b" x-forwarded-proto date trailer".split()
 )
 
 # What requests have been smuggled with.
@@ -96,7 +107,9 @@ field_names = tokens.filter(lambda name: name.lower() not in _PLACED)
 field_values = _bytes_of(_VCHAR + b" \t" + _OBS_TEXT).map(lambda value: value.strip(b" \t"))
 fields = st.tuples(field_names, field_values)
 targets = _bytes_of(_VCHAR.replace(b"#", b""), max_size=20).map(lambda path: b"/" + path)
-hosts = st.sampled_from((b"a", b"example.com", b"example.com:8080", b"127.0.0.1:1", b"[::1]", b"[fe80::1]:65535"))
+hosts = st.sampled_from(
+    (b"a", b"example.com", b"example.com:8080", b"127.0.0.1:1", b"[::1]", b"[fe80::1]:65535")
+)
 payloads = st.binary(max_size=40)
 
 

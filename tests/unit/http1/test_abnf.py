@@ -27,7 +27,9 @@ from tests.support.strategies import chunk_extensions, field_values, law, tokens
         pytest.param(abnf.STATUS_LINE, b"HTTP/1.1 200 ", True, id="a reason may be empty"),
         pytest.param(abnf.STATUS_LINE, b"HTTP/1.1 600 Odd", False, id="a status has five classes"),
         pytest.param(abnf.HOST, b"", True, id="Host may be empty"),
-        pytest.param(abnf.HOST, b"a_b!$&'()*+,;=%41", True, id="a registered name holds sub-delims and escapes"),
+        pytest.param(
+            abnf.HOST, b"a_b!$&'()*+,;=%41", True, id="a registered name holds sub-delims and escapes"
+        ),
         pytest.param(abnf.HOST, b"a:", True, id="a port may be empty"),
         pytest.param(abnf.HOST, b"a:123456", False, id="a port has five digits"),
         pytest.param(abnf.HOST, b"a%4", False, id="an escape is whole"),

@@ -45,7 +45,7 @@ def payload(pieces: Sequence[bytes]) -> tuple[bytes, bytes] | None:
     return None
 
 
-# -- chunked ---------------------------------------------------------------------------------------------------
+# -- chunked ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -54,18 +54,24 @@ def payload(pieces: Sequence[bytes]) -> tuple[bytes, bytes] | None:
         pytest.param(b"0\r\n\r\n", b"", id="no chunk at all"),
         pytest.param(b"5\r\nhello\r\n0\r\n\r\n", b"hello", id="one chunk"),
         pytest.param(b"1\r\na\r\n2\r\nbc\r\n0\r\n\r\n", b"abc", id="two chunks"),
-        pytest.param(b"a\r\n0123456789\r\nA\r\n0123456789\r\n0\r\n\r\n", b"0123456789" * 2, id="hex in any case"),
+        pytest.param(
+            b"a\r\n0123456789\r\nA\r\n0123456789\r\n0\r\n\r\n", b"0123456789" * 2, id="hex in any case"
+        ),
         pytest.param(b"0005\r\nhello\r\n000\r\n\r\n", b"hello", id="zeros in front"),
         pytest.param(b"0" * 14 + b"5\r\nhello\r\n0\r\n\r\n", b"hello", id="15 digits"),
         pytest.param(b"4\r\n\r\n\r\n\r\n0\r\n\r\n", b"\r\n\r\n", id="data that looks like an end"),
         pytest.param(b"5\r\n0\r\n\r\n\r\n0\r\n\r\n", b"0\r\n\r\n", id="data that looks like a last chunk"),
         pytest.param(b"2;a\r\nhi\r\n0;b=c\r\n\r\n", b"hi", id="extensions"),
         pytest.param(b'2;a="b; c\t\xe9\\"\\\\";d;e=f\r\nhi\r\n0\r\n\r\n', b"hi", id="quoted extensions"),
-        pytest.param(b"2;a=" + b"b" * (4096 - 6) + b"\r\nhi\r\n0\r\n\r\n", b"hi", id="the longest chunk line"),
+        pytest.param(
+            b"2;a=" + b"b" * (4096 - 6) + b"\r\nhi\r\n0\r\n\r\n", b"hi", id="the longest chunk line"
+        ),
         pytest.param(b"2\r\nhi\r\n0\r\nX-A: b\r\nempty:\r\n\r\n", b"hi", id="trailers"),
         pytest.param(b"0\r\nX: a\x80\t b\r\n\r\n", b"", id="a trailer with obs-text"),
         pytest.param(b"0\r\n" + b"X: a\r\n" * 128 + b"\r\n", b"", id="as many trailers as are allowed"),
-        pytest.param(b"0\r\nX: " + b"a" * (16 * KIB - 7) + b"\r\n\r\n", b"", id="trailers as long as is allowed"),
+        pytest.param(
+            b"0\r\nX: " + b"a" * (16 * KIB - 7) + b"\r\n\r\n", b"", id="trailers as long as is allowed"
+        ),
         pytest.param(b"5", None, id="a size that goes on"),
         pytest.param(b"5\r\nhel", None, id="data that goes on"),
         pytest.param(b"5\r\nhello", None, id="data without its line end"),
@@ -96,7 +102,9 @@ MALFORMED_TRAILER = "a malformed trailer"
         pytest.param(b";a=b\r\nhi\r\n", MALFORMED_CHUNK, id="an extension without a size"),
         pytest.param(b"0" * 15 + b"5\r\nhello\r\n0\r\n\r\n", MALFORMED_CHUNK, id="16 digits"),
         pytest.param(b"f" * 16 + b"\r\n", MALFORMED_CHUNK, id="16 digits, a number beyond 63 bits"),
-        pytest.param(b"1" + b"0" * 16 + b"5\r\nhello\r\n", MALFORMED_CHUNK, id="a size that wraps round at 64 bits"),
+        pytest.param(
+            b"1" + b"0" * 16 + b"5\r\nhello\r\n", MALFORMED_CHUNK, id="a size that wraps round at 64 bits"
+        ),
         pytest.param(b" 5\r\nhello\r\n0\r\n\r\n", MALFORMED_CHUNK, id="a space before the size"),
         pytest.param(b"5 \r\nhello\r\n0\r\n\r\n", MALFORMED_CHUNK, id="a space behind the size"),
         pytest.param(b"5\t\r\nhello\r\n0\r\n\r\n", MALFORMED_CHUNK, id="a tab behind the size"),
@@ -133,10 +141,14 @@ MALFORMED_TRAILER = "a malformed trailer"
         pytest.param(b'5;a="\n"\r\nhello\r\n', MALFORMED_CHUNK, id="a bare LF in quotes"),
         pytest.param(b"5;a\nhello\r\n", MALFORMED_CHUNK, id="a bare LF behind an extension"),
         pytest.param(b"5;a\xe9\r\nhello\r\n", MALFORMED_CHUNK, id="an extension beyond ASCII"),
-        pytest.param(b"2;a=" + b"b" * (4096 - 5) + b"\r\nhi\r\n0\r\n\r\n", "chunk line", id="a chunk line too long"),
+        pytest.param(
+            b"2;a=" + b"b" * (4096 - 5) + b"\r\nhi\r\n0\r\n\r\n", "chunk line", id="a chunk line too long"
+        ),
         pytest.param(b"2;" + b"b" * 9000, "chunk line", id="a chunk line that does not end"),
         pytest.param(
-            (b"1;" + b"b" * 4000 + b"\r\na\r\n") * 5 + b"0\r\n\r\n", "too many bytes", id="too many bytes of extensions"
+            (b"1;" + b"b" * 4000 + b"\r\na\r\n") * 5 + b"0\r\n\r\n",
+            "too many bytes",
+            id="too many bytes of extensions",
         ),
         pytest.param(b"0\r\nX : a\r\n\r\n", MALFORMED_TRAILER, id="a space before a trailer's colon"),
         pytest.param(b"0\r\nX\r\n\r\n", MALFORMED_TRAILER, id="a trailer without a colon"),
@@ -163,9 +175,10 @@ def test_a_chunked_body_that_could_be_read_two_ways_is_refused(raw: bytes, reaso
 @pytest.mark.parametrize(
     "name",
     (
-        b"Transfer-Encoding content-length Host connection Keep-Alive TE trailer upgrade Expect max-forwards Via"
-        b" authorization Cookie set-cookie Content-Encoding content-type content-range Range cache-control"
-        b" forwarded X-Forwarded-For x-forwarded-proto x-forwarded-host x-forwarded-port x-real-ip x-request-id"
+        b"Transfer-Encoding content-length Host connection Keep-Alive TE trailer upgrade Expect max-forwards"
+        b" Via authorization Cookie set-cookie Content-Encoding content-type content-range Range"
+        b" cache-control forwarded X-Forwarded-For x-forwarded-proto x-forwarded-host x-forwarded-port"
+        b" x-real-ip x-request-id"
     ).split(),
 )
 def test_a_trailer_that_is_for_heads_is_refused(name: bytes) -> None:
@@ -206,7 +219,7 @@ def test_a_chunked_body_is_whole_at_its_end() -> None:
     assert repr(body) == "ChunkedBody(trailers, complete=True)"
 
 
-# -- by length -------------------------------------------------------------------------------------------------
+# -- by length -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -232,7 +245,7 @@ def test_a_body_shorter_than_its_length_is_a_fault() -> None:
     body.eof()
 
 
-# -- until the close -------------------------------------------------------------------------------------------
+# -- until the close -------------------------------------------------------------------------------------
 
 
 def test_a_body_until_the_close_ends_with_it() -> None:
@@ -243,7 +256,7 @@ def test_a_body_until_the_close_ends_with_it() -> None:
     assert body.complete
 
 
-# -- laws ------------------------------------------------------------------------------------------------------
+# -- laws ------------------------------------------------------------------------------------------------
 
 
 @law

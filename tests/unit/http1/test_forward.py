@@ -17,7 +17,12 @@ def request(*lines: bytes, start: bytes = b"GET / HTTP/1.1", host: bytes = b"a")
 
 
 def forwarder(
-    mode: str = "auto", *, via: bytes = b"", peer_ip: bytes = b"1.2.3.4", is_trusted: bool = False, port: bytes = b"80"
+    mode: str = "auto",
+    *,
+    via: bytes = b"",
+    peer_ip: bytes = b"1.2.3.4",
+    is_trusted: bool = False,
+    port: bytes = b"80",
 ) -> Forwarder:
     return Forwarder(
         mode, via, peer_ip=peer_ip, is_trusted=is_trusted, local_host=b"10.0.0.1:80", local_port=port
@@ -212,7 +217,11 @@ def test_odd_hosts_and_schemes_are_quoted_in_forwarded() -> None:
 
 def test_a_unix_socket_has_neither_address_nor_port() -> None:
     proxy = forwarder(peer_ip=b"", port=b"")
-    assert sent(proxy, request(host=b"")) == [b"Forwarded: for=unknown;proto=http", b"Host: ", b"X-Forwarded-Proto: http"]
+    assert sent(proxy, request(host=b"")) == [
+        b"Forwarded: for=unknown;proto=http",
+        b"Host: ",
+        b"X-Forwarded-Proto: http",
+    ]
     came = [b"X-Forwarded-Proto: ftp"]
     trusting = forwarder(peer_ip=b"", port=b"", is_trusted=True)
     assert sent(trusting, request(*came, host=b"")) == [b"Forwarded: for=unknown;proto=ftp", b"Host: ", *came]
@@ -299,10 +308,12 @@ def test_a_forwarded_request_reads_as_what_came(
     forwarding = [line for group in (again.forwarding or {}).values() for line in group]
     ours = set(forwarding) | {b"Via: 1.%d us" % head.minor}
     theirs = {line for group in (head.forwarding or {}).values() for line in group}
-    assert [line for line in again.lines if line not in ours] == [line for line in before if line not in theirs]
+    assert [line for line in again.lines if line not in ours] == [
+        line for line in before if line not in theirs
+    ]
 
 
-# -- responses -------------------------------------------------------------------------------------------------
+# -- responses -------------------------------------------------------------------------------------------
 
 
 def answer(*lines: bytes, start: bytes = b"HTTP/1.1 200 OK") -> ResponseHead:
@@ -318,13 +329,25 @@ def answer(*lines: bytes, start: bytes = b"HTTP/1.1 200 OK") -> ResponseHead:
         pytest.param([DATE], False, 0, [DATE, b"Connection: keep-alive"], id="HTTP/1.0, kept"),
         pytest.param([DATE], True, 0, [DATE, b"Connection: close"], id="HTTP/1.0, closed"),
         pytest.param(
-            [DATE, b"transfer-Encoding: chunked"], True, 0, [DATE, b"Connection: close"], id="HTTP/1.0 gets no chunks"
+            [DATE, b"transfer-Encoding: chunked"],
+            True,
+            0,
+            [DATE, b"Connection: close"],
+            id="HTTP/1.0 gets no chunks",
         ),
         pytest.param(
-            [DATE, b"Transfer-Encoding: chunked"], False, 1, [DATE, b"Transfer-Encoding: chunked"], id="chunks stay"
+            [DATE, b"Transfer-Encoding: chunked"],
+            False,
+            1,
+            [DATE, b"Transfer-Encoding: chunked"],
+            id="chunks stay",
         ),
         pytest.param(
-            [DATE, b"Connection: close", b"Keep-Alive: timeout=5"], False, 1, [DATE], id="the app's connection is its own"
+            [DATE, b"Connection: close", b"Keep-Alive: timeout=5"],
+            False,
+            1,
+            [DATE],
+            id="the app's connection is its own",
         ),
     ],
 )

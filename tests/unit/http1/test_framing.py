@@ -43,7 +43,9 @@ def test_the_body_of_a_request(lines: list[bytes], expected: BodyFramer | None) 
         pytest.param(b"GET", b"204 No Content\r\nTransfer-Encoding: chunked", None, id="204 with chunks"),
         pytest.param(b"GET", b"304 Not Modified\r\nContent-Length: 7", None, id="304 with a length"),
         pytest.param(b"GET", b"304 Not Modified\r\nTransfer-Encoding: chunked", None, id="304 with chunks"),
-        pytest.param(b"GET", b"205 Reset Content\r\nContent-Length: 7", LengthBody(7), id="205 is no exception"),
+        pytest.param(
+            b"GET", b"205 Reset Content\r\nContent-Length: 7", LengthBody(7), id="205 is no exception"
+        ),
         pytest.param(b"head", b"200 OK\r\nContent-Length: 7", LengthBody(7), id="methods are case-sensitive"),
     ],
 )
@@ -62,7 +64,7 @@ def test_a_response_may_trail_what_a_request_may_not() -> None:
         body.take(b"0\r\nContent-Length: 1\r\n\r\n", 0)
 
 
-# -- what others read ------------------------------------------------------------------------------------------
+# -- what others read ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +165,8 @@ def read_by_h11(raw: bytes) -> tuple[bytes, bytes, bytes]:
 def assert_others_agree(read: Read) -> None:
     """What the app is sent is taken by both, to the last byte and not one further; so is what we were sent.
 
-    As to the latter, llhttp may refuse more than we do (a version 1.2), and reads no body behind an upgrade where
-    an app listens for it: the reason why an upgrade with a body is not offered on.
+    As to the latter, llhttp may refuse more than we do (a version 1.2), and reads no body behind an upgrade
+    where an app listens for it: the reason why an upgrade with a body is not offered on.
     """
     node = Llhttp()
     assert node.read(read.forwarded) == read.method
@@ -208,14 +210,17 @@ def test_an_odd_request_that_is_accepted_is_read_alike_by_all(raw: bytes) -> Non
             id="an upgrade with a body",
         ),
         pytest.param(
-            b"GET / HTTP/1.1\r\nHost: b\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n", id="an upgrade without one"
+            b"GET / HTTP/1.1\r\nHost: b\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n",
+            id="an upgrade without one",
         ),
         pytest.param(
-            b"GET / HTTP/1.1\r\nHost: b\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n\r\n", id="h2c"
+            b"GET / HTTP/1.1\r\nHost: b\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n\r\n",
+            id="h2c",
         ),
         pytest.param(b'GET /|"{}[]^\\`<>?%zz=| HTTP/1.1\r\nHost: b\r\n\r\n', id="a target that is no URI"),
         pytest.param(
-            b'POST / HTTP/1.1\r\nHost: b\r\nTransfer-Encoding: chunked\r\n\r\n1;a="\\"\xe9"\r\nx\r\n0;b\r\nC: d\r\n\r\n',
+            b"POST / HTTP/1.1\r\nHost: b\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b'1;a="\\"\xe9"\r\nx\r\n0;b\r\nC: d\r\n\r\n',
             id="extensions and trailers",
         ),
     ],

@@ -11,7 +11,16 @@ from pyinit.http1 import head as head_module
 from pyinit.http1.head import HeadReader, RequestParser, ResponseParser
 from pyinit.http1.message import RequestHead, ResponseHead
 from tests.support.splits import Refused, in_every_split, outcome
-from tests.support.strategies import Message, field_values, law, near_valid, pieces, requests, responses, tokens
+from tests.support.strategies import (
+    Message,
+    field_values,
+    law,
+    near_valid,
+    pieces,
+    requests,
+    responses,
+    tokens,
+)
 
 LIMIT_BYTES = 16 * 1024
 FIELDS_MAX = 100
@@ -68,14 +77,14 @@ def bare(start: bytes, *lines: bytes) -> bytes:
 
 FAULTS = [
     # RFC 9112 section 6: whose length counts.
+    pytest.param(post(b"Content-Length: 3", b"Transfer-Encoding: chunked"), 400, "beside", id="CL before TE"),
+    pytest.param(post(b"Transfer-Encoding: chunked", b"Content-Length: 3"), 400, "beside", id="TE before CL"),
     pytest.param(
-        post(b"Content-Length: 3", b"Transfer-Encoding: chunked"), 400, "beside", id="CL before TE"
+        post(b"Content-Length: 0", b"Transfer-Encoding: chunked"), 400, "beside", id="CL of 0 and TE"
     ),
     pytest.param(
-        post(b"Transfer-Encoding: chunked", b"Content-Length: 3"), 400, "beside", id="TE before CL"
+        post(b"Content-Length: 3", b"Content-Length: 4"), 400, "twice", id="two lengths that differ"
     ),
-    pytest.param(post(b"Content-Length: 0", b"Transfer-Encoding: chunked"), 400, "beside", id="CL of 0 and TE"),
-    pytest.param(post(b"Content-Length: 3", b"Content-Length: 4"), 400, "twice", id="two lengths that differ"),
     pytest.param(post(b"Content-Length: 3", b"Content-Length: 3"), 400, "twice", id="two lengths that agree"),
     pytest.param(post(b"Content-Length: 3", b"content-length: 3"), 400, "twice", id="two lengths by case"),
     pytest.param(post(b"Content-Length: 0", b"Content-Length: 0"), 400, "twice", id="two lengths of 0"),
@@ -90,16 +99,22 @@ FAULTS = [
     pytest.param(post(b"Content-Length: 1_0"), 400, "Content-Length", id="a length that Python's int takes"),
     pytest.param(post(b"Content-Length: \xb2"), 400, "Content-Length", id="a length in superscript"),
     pytest.param(post(b"Content-Length: " + b"1" * 19), 400, "Content-Length", id="a length of 19 digits"),
-    pytest.param(post(b"Content-Length: " + b"0" * 18 + b"1"), 400, "Content-Length", id="19 digits with zeros"),
+    pytest.param(
+        post(b"Content-Length: " + b"0" * 18 + b"1"), 400, "Content-Length", id="19 digits with zeros"
+    ),
     pytest.param(post(b"Content-Length: 3\x0b"), 400, "control byte", id="a length with a vertical tab"),
     pytest.param(post(b"Content_Length : 3"), 400, "space before", id="underscore and space"),
     # RFC 9112 section 6.1: codings.
     pytest.param(post(b"Transfer-Encoding: xchunked"), 400, "sole chunked", id="TE xchunked"),
-    pytest.param(post(b"Transfer-Encoding: chunked, chunked"), 400, "sole chunked", id="TE chunked in a list twice"),
+    pytest.param(
+        post(b"Transfer-Encoding: chunked, chunked"), 400, "sole chunked", id="TE chunked in a list twice"
+    ),
     pytest.param(post(b"Transfer-Encoding: gzip, chunked"), 400, "sole chunked", id="TE gzip, chunked"),
     pytest.param(post(b"Transfer-Encoding: chunked, gzip"), 400, "sole chunked", id="TE chunked, gzip"),
     pytest.param(post(b"Transfer-Encoding: identity"), 400, "sole chunked", id="TE identity"),
-    pytest.param(post(b"Transfer-Encoding: chunked, identity"), 400, "sole chunked", id="TE chunked, identity"),
+    pytest.param(
+        post(b"Transfer-Encoding: chunked, identity"), 400, "sole chunked", id="TE chunked, identity"
+    ),
     pytest.param(post(b"Transfer-Encoding: chunked,"), 400, "sole chunked", id="TE with an empty element"),
     pytest.param(post(b"Transfer-Encoding: ,chunked"), 400, "sole chunked", id="TE after an empty element"),
     pytest.param(post(b"Transfer-Encoding: chunked;q=1"), 400, "sole chunked", id="TE with a parameter"),
@@ -112,8 +127,12 @@ FAULTS = [
     pytest.param(post(b"Transfer-Encoding:\x0bchunked"), 400, "control byte", id="TE after a vertical tab"),
     pytest.param(post(b"Transfer-Encoding: chunked\x0c"), 400, "control byte", id="TE with a form feed"),
     pytest.param(post(b"Transfer-Encoding: chunked\0"), 400, "control byte", id="TE with a NUL"),
-    pytest.param(post(b"Transfer-Encoding : chunked"), 400, "space before", id="TE with a space before the colon"),
-    pytest.param(post(b"Transfer-Encoding\t: chunked"), 400, "space before", id="TE with a tab before the colon"),
+    pytest.param(
+        post(b"Transfer-Encoding : chunked"), 400, "space before", id="TE with a space before the colon"
+    ),
+    pytest.param(
+        post(b"Transfer-Encoding\t: chunked"), 400, "space before", id="TE with a tab before the colon"
+    ),
     pytest.param(post(b" Transfer-Encoding: chunked"), 400, "folded", id="TE behind a space"),
     pytest.param(post(b"\tTransfer-Encoding: chunked"), 400, "folded", id="TE behind a tab"),
     pytest.param(post(b"X: y", b" Transfer-Encoding: chunked"), 400, "folded", id="TE as a fold"),
@@ -123,13 +142,22 @@ FAULTS = [
         post(b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked"), 400, "twice", id="TE in two lines"
     ),
     pytest.param(
-        post(b"Transfer-Encoding: identity", b"Transfer-Encoding: chunked"), 400, "sole", id="TE identity first"
+        post(b"Transfer-Encoding: identity", b"Transfer-Encoding: chunked"),
+        400,
+        "sole",
+        id="TE identity first",
     ),
     pytest.param(
-        post(b"Transfer-Encoding: chunked", b"Transfer-Encoding: identity"), 400, "twice", id="TE identity last"
+        post(b"Transfer-Encoding: chunked", b"Transfer-Encoding: identity"),
+        400,
+        "twice",
+        id="TE identity last",
     ),
     pytest.param(
-        bare(b"POST / HTTP/1.0", b"Host: a", b"Transfer-Encoding: chunked"), 400, "HTTP/1.0", id="TE in HTTP/1.0"
+        bare(b"POST / HTTP/1.0", b"Host: a", b"Transfer-Encoding: chunked"),
+        400,
+        "HTTP/1.0",
+        id="TE in HTTP/1.0",
     ),
     # RFC 9112 sections 2.2 and 5: lines.
     pytest.param(get(b"X: a", b" b"), 400, "folded", id="a fold with a space"),
@@ -163,18 +191,28 @@ FAULTS = [
     # RFC 9112 section 3: request lines.
     pytest.param(b"GET /\r\n\r\n", 400, "request line", id="HTTP/0.9 with an empty line"),
     pytest.param(b"\r\n\r\n\r\n\r\n\r\n" + get(), 400, "empty lines", id="five empty lines first"),
-    pytest.param(bare(b"GET  / HTTP/1.1", b"Host: a"), 400, "request line", id="two spaces before the target"),
-    pytest.param(bare(b"GET /  HTTP/1.1", b"Host: a"), 400, "request line", id="two spaces behind the target"),
+    pytest.param(
+        bare(b"GET  / HTTP/1.1", b"Host: a"), 400, "request line", id="two spaces before the target"
+    ),
+    pytest.param(
+        bare(b"GET /  HTTP/1.1", b"Host: a"), 400, "request line", id="two spaces behind the target"
+    ),
     pytest.param(bare(b"GET\t/\tHTTP/1.1", b"Host: a"), 400, "request line", id="tabs in the request line"),
     pytest.param(bare(b"GET / HTTP/1.1 ", b"Host: a"), 400, "request line", id="a space behind the version"),
     pytest.param(bare(b" GET / HTTP/1.1", b"Host: a"), 400, "", id="a space before the method"),
     pytest.param(bare(b"GET / a HTTP/1.1", b"Host: a"), 400, "request line", id="a space in the target"),
     pytest.param(bare(b"GET /#a HTTP/1.1", b"Host: a"), 400, "request line", id="a fragment"),
-    pytest.param(bare(b"GET /?a#b HTTP/1.1", b"Host: a"), 400, "request line", id="a fragment behind a query"),
-    pytest.param(bare(b"GET /caf\xc3\xa9 HTTP/1.1", b"Host: a"), 400, "request line", id="a target beyond ASCII"),
+    pytest.param(
+        bare(b"GET /?a#b HTTP/1.1", b"Host: a"), 400, "request line", id="a fragment behind a query"
+    ),
+    pytest.param(
+        bare(b"GET /caf\xc3\xa9 HTTP/1.1", b"Host: a"), 400, "request line", id="a target beyond ASCII"
+    ),
     pytest.param(bare(b"GET /\0 HTTP/1.1", b"Host: a"), 400, "request line", id="a NUL in the target"),
     pytest.param(bare(b"GET /\x7f HTTP/1.1", b"Host: a"), 400, "request line", id="DEL in the target"),
-    pytest.param(bare(b"GET /\x0b HTTP/1.1", b"Host: a"), 400, "request line", id="a control byte in the target"),
+    pytest.param(
+        bare(b"GET /\x0b HTTP/1.1", b"Host: a"), 400, "request line", id="a control byte in the target"
+    ),
     pytest.param(bare(b"G@T / HTTP/1.1", b"Host: a"), 400, "request line", id="a method that is no token"),
     pytest.param(bare(b"GET / http/1.1", b"Host: a"), 400, "request line", id="a version in lower case"),
     pytest.param(bare(b"GET / HTTP/1.10", b"Host: a"), 400, "request line", id="a version of two digits"),
@@ -192,8 +230,12 @@ FAULTS = [
     pytest.param(bare(b"GET a:80 HTTP/1.1", b"Host: a"), 400, "target", id="an authority for a target"),
     pytest.param(bare(b"GET ?a HTTP/1.1", b"Host: a"), 400, "target", id="a query for a target"),
     pytest.param(bare(b"GET ftp://a/ HTTP/1.1", b"Host: a"), 400, "target", id="another scheme"),
-    pytest.param(bare(b"GET http:/// HTTP/1.1", b"Host:"), 400, "target", id="an absolute target without a host"),
-    pytest.param(bare(b"GET http://:80/ HTTP/1.1", b"Host: :80"), 400, "target", id="an absolute target of a port"),
+    pytest.param(
+        bare(b"GET http:/// HTTP/1.1", b"Host:"), 400, "target", id="an absolute target without a host"
+    ),
+    pytest.param(
+        bare(b"GET http://:80/ HTTP/1.1", b"Host: :80"), 400, "target", id="an absolute target of a port"
+    ),
     pytest.param(bare(b"GET http://u@a/ HTTP/1.1", b"Host: a"), 400, "target", id="userinfo in the target"),
     pytest.param(bare(b"GET http://a:b/ HTTP/1.1", b"Host: a"), 400, "target", id="a port that is no number"),
     pytest.param(bare(b"GET http:a HTTP/1.1", b"Host: a"), 400, "target", id="a scheme without its slashes"),
@@ -206,18 +248,28 @@ FAULTS = [
     pytest.param(bare(b"GET / HTTP/1.1", b"Host: a/b"), 400, "malformed Host", id="a path in Host"),
     pytest.param(bare(b"GET / HTTP/1.1", b"Host: u@a"), 400, "malformed Host", id="userinfo in Host"),
     pytest.param(bare(b"GET / HTTP/1.1", b"Host: a b"), 400, "malformed Host", id="a space in Host"),
-    pytest.param(bare(b"GET / HTTP/1.1", b"Host: a:b"), 400, "malformed Host", id="a Host whose port is no number"),
-    pytest.param(bare(b"GET / HTTP/1.1", b"Host: a:123456"), 400, "malformed Host", id="a Host with six digits"),
+    pytest.param(
+        bare(b"GET / HTTP/1.1", b"Host: a:b"), 400, "malformed Host", id="a Host whose port is no number"
+    ),
+    pytest.param(
+        bare(b"GET / HTTP/1.1", b"Host: a:123456"), 400, "malformed Host", id="a Host with six digits"
+    ),
     pytest.param(bare(b"GET / HTTP/1.1", b"Host: http://a"), 400, "malformed Host", id="a scheme in Host"),
     pytest.param(bare(b"GET / HTTP/1.1", b"Host: [::1"), 400, "malformed Host", id="an open bracket in Host"),
     pytest.param(bare(b"GET / HTTP/1.1", b"Host: a\xe9"), 400, "malformed Host", id="Host beyond ASCII"),
     pytest.param(bare(b"GET / HTTP/1.1", b"Host: a%zz"), 400, "malformed Host", id="a broken escape in Host"),
-    pytest.param(bare(b"GET http://a/ HTTP/1.1", b"Host: b"), 400, "differs", id="Host beside another target"),
+    pytest.param(
+        bare(b"GET http://a/ HTTP/1.1", b"Host: b"), 400, "differs", id="Host beside another target"
+    ),
     pytest.param(bare(b"GET http://a/ HTTP/1.1", b"Host: a:80"), 400, "differs", id="Host with another port"),
-    pytest.param(bare(b"GET http://a/ HTTP/1.1", b"Host:"), 400, "differs", id="an empty Host beside a target"),
+    pytest.param(
+        bare(b"GET http://a/ HTTP/1.1", b"Host:"), 400, "differs", id="an empty Host beside a target"
+    ),
     # RFC 9110 section 7.6: Connection, Max-Forwards; section 9.3.8: TRACE.
     *(
-        pytest.param(get(b"Connection: close, " + name), 400, "Connection names", id=f"Connection: {name.decode()}")
+        pytest.param(
+            get(b"Connection: close, " + name), 400, "Connection names", id=f"Connection: {name.decode()}"
+        )
         for name in (
             b"Content-Length",
             b"transfer-encoding",
@@ -234,12 +286,21 @@ FAULTS = [
             b"X-Real-IP",
         )
     ),
-    pytest.param(get(b"Connection: close", b"Connection: host"), 400, "names", id="Connection names Host further on"),
+    pytest.param(
+        get(b"Connection: close", b"Connection: host"), 400, "names", id="Connection names Host further on"
+    ),
     pytest.param(get(b"Connection: a b"), 400, "no token", id="a Connection option with a space"),
     pytest.param(get(b"Connection: close;q=1"), 400, "no token", id="a Connection option with a parameter"),
     *(
-        pytest.param(bare(b"TRACE / HTTP/1.1", b"Host: a", line), 400, "Max-Forwards", id=f"{line.decode()!r}")
-        for line in (b"Max-Forwards:", b"Max-Forwards: -1", b"Max-Forwards: 1, 1", b"Max-Forwards: 1000000000")
+        pytest.param(
+            bare(b"TRACE / HTTP/1.1", b"Host: a", line), 400, "Max-Forwards", id=f"{line.decode()!r}"
+        )
+        for line in (
+            b"Max-Forwards:",
+            b"Max-Forwards: -1",
+            b"Max-Forwards: 1, 1",
+            b"Max-Forwards: 1000000000",
+        )
     ),
     pytest.param(
         bare(b"TRACE / HTTP/1.1", b"Host: a", b"Max-Forwards: 1", b"Max-Forwards: 2"),
@@ -251,7 +312,10 @@ FAULTS = [
         bare(b"TRACE / HTTP/1.1", b"Host: a", b"Content-Length: 1"), 400, "TRACE", id="TRACE with a length"
     ),
     pytest.param(
-        bare(b"TRACE / HTTP/1.1", b"Host: a", b"Transfer-Encoding: chunked"), 400, "TRACE", id="TRACE with chunks"
+        bare(b"TRACE / HTTP/1.1", b"Host: a", b"Transfer-Encoding: chunked"),
+        400,
+        "TRACE",
+        id="TRACE with chunks",
     ),
     # Limits.
     pytest.param(get(*[b"X: a"] * FIELDS_MAX), 431, "--fields-max", id="a field too many"),
@@ -288,36 +352,50 @@ def test_a_request_that_could_be_read_two_ways_is_refused(raw: bytes, status: in
             id="order, case and repetition of fields stay",
         ),
         pytest.param(b"\r\n" * 4 + get(), {"target": b"/"}, id="four empty lines before are let go"),
-        pytest.param(bare(b"get / HTTP/1.1", b"Host: a"), {"method": b"get"}, id="methods are case-sensitive"),
+        pytest.param(
+            bare(b"get / HTTP/1.1", b"Host: a"), {"method": b"get"}, id="methods are case-sensitive"
+        ),
         pytest.param(bare(b"GET / HTTP/1.2", b"Host: a"), {"minor": 1}, id="a later minor counts as 1"),
         pytest.param(
             bare(b'GET /|"{}[]^\\`<>?a[]=| HTTP/1.1', b"Host: a"),
             {"target": b'/|"{}[]^\\`<>?a[]=|'},
             id="a target may be wider than a URI, as Node's",
         ),
-        pytest.param(bare(b"GET //b/ HTTP/1.1", b"Host: a"), {"target": b"//b/", "host": b"a"}, id="two slashes"),
+        pytest.param(
+            bare(b"GET //b/ HTTP/1.1", b"Host: a"), {"target": b"//b/", "host": b"a"}, id="two slashes"
+        ),
         pytest.param(bare(b"OPTIONS * HTTP/1.1", b"Host: a"), {"target": b"*"}, id="* for OPTIONS"),
         pytest.param(
             bare(b"GET HTTP://A/b?c HTTP/1.1", b"Host: a"),
             {"target": b"/b?c", "host": b"a"},
             id="an absolute target becomes a path",
         ),
-        pytest.param(bare(b"GET https://a HTTP/1.1", b"Host: a"), {"target": b"/"}, id="an absolute target of a host"),
         pytest.param(
-            bare(b"GET http://a?b HTTP/1.1", b"Host: a"), {"target": b"/?b"}, id="an absolute target with a query"
+            bare(b"GET https://a HTTP/1.1", b"Host: a"), {"target": b"/"}, id="an absolute target of a host"
         ),
         pytest.param(
-            bare(b"OPTIONS http://a HTTP/1.1", b"Host: a"), {"target": b"*"}, id="OPTIONS of an absolute target"
+            bare(b"GET http://a?b HTTP/1.1", b"Host: a"),
+            {"target": b"/?b"},
+            id="an absolute target with a query",
+        ),
+        pytest.param(
+            bare(b"OPTIONS http://a HTTP/1.1", b"Host: a"),
+            {"target": b"*"},
+            id="OPTIONS of an absolute target",
         ),
         pytest.param(
             bare(b"GET http://[::1]:80/ HTTP/1.1", b"Host: [::1]:80"),
             {"host": b"[::1]:80"},
             id="an absolute target with an IPv6 literal",
         ),
-        pytest.param(bare(b"GET http://a/ HTTP/1.0"), {"host": b"a", "lines": []}, id="an absolute target in HTTP/1.0"),
+        pytest.param(
+            bare(b"GET http://a/ HTTP/1.0"), {"host": b"a", "lines": []}, id="an absolute target in HTTP/1.0"
+        ),
         pytest.param(bare(b"GET / HTTP/1.1", b"Host:"), {"host": b""}, id="an empty Host"),
         pytest.param(
-            bare(b"GET / HTTP/1.0"), {"minor": 0, "host": b"", "keep_alive": False}, id="HTTP/1.0 needs no Host"
+            bare(b"GET / HTTP/1.0"),
+            {"minor": 0, "host": b"", "keep_alive": False},
+            id="HTTP/1.0 needs no Host",
         ),
         pytest.param(
             bare(b"GET / HTTP/1.0", b"Connection: Keep-Alive"),
@@ -334,7 +412,9 @@ def test_a_request_that_could_be_read_two_ways_is_refused(raw: bytes, status: in
             {"lines": [b"Host: a", b"Expect: 100-continue", b"Content-Length: 1"]},
             id="Expect is the app's to answer",
         ),
-        pytest.param(post(b"Content-Length:\t 007 "), {"content_length": 7}, id="a length with zeros and whitespace"),
+        pytest.param(
+            post(b"Content-Length:\t 007 "), {"content_length": 7}, id="a length with zeros and whitespace"
+        ),
         pytest.param(
             post(b"Content-Length: " + b"9" * 18), {"content_length": 10**18 - 1}, id="a length of 18 digits"
         ),
@@ -344,12 +424,16 @@ def test_a_request_that_could_be_read_two_ways_is_refused(raw: bytes, status: in
             {"is_chunked": True, "lines": [b"Host: a", b"transfer-encoding:\tChunked "]},
             id="chunked in any case, whitespace around",
         ),
-        pytest.param(post(b"Content_Length: 3"), {"content_length": None}, id="an underscore makes another name"),
+        pytest.param(
+            post(b"Content_Length: 3"), {"content_length": None}, id="an underscore makes another name"
+        ),
         pytest.param(get(b"Connection: close"), {"keep_alive": False, "lines": [b"Host: a"]}, id="close"),
         pytest.param(get(b"Connection: keep-alive, Close"), {"keep_alive": False}, id="close wins"),
         pytest.param(get(b"Connection: , ,"), {"keep_alive": True}, id="empty elements count for nothing"),
         pytest.param(
-            get(b"Keep-Alive: timeout=5", b"Proxy-Connection: x", b"TE: trailers", b"HTTP2-Settings: AAMAAABk"),
+            get(
+                b"Keep-Alive: timeout=5", b"Proxy-Connection: x", b"TE: trailers", b"HTTP2-Settings: AAMAAABk"
+            ),
             {"lines": [b"Host: a"]},
             id="hop-by-hop fields go",
         ),
@@ -386,7 +470,9 @@ def test_a_request_that_could_be_read_two_ways_is_refused(raw: bytes, status: in
             id="Max-Forwards of 0 ends here",
         ),
         pytest.param(
-            bare(b"TRACE / HTTP/1.1", b"Host: a", b"Content-Length: 0"), {"content_length": 0}, id="TRACE of 0 bytes"
+            bare(b"TRACE / HTTP/1.1", b"Host: a", b"Content-Length: 0"),
+            {"content_length": 0},
+            id="TRACE of 0 bytes",
         ),
         pytest.param(
             get(b"Connection: keep-alive, Upgrade", b"Upgrade: websocket"),
@@ -404,7 +490,9 @@ def test_a_request_that_could_be_read_two_ways_is_refused(raw: bytes, status: in
             id="h2c alone is no offer",
         ),
         pytest.param(
-            get(b"Upgrade: websocket"), {"upgrade": None, "lines": [b"Host: a"]}, id="an upgrade without Connection"
+            get(b"Upgrade: websocket"),
+            {"upgrade": None, "lines": [b"Host: a"]},
+            id="an upgrade without Connection",
         ),
         pytest.param(get(b"Connection: Upgrade"), {"upgrade": None}, id="Connection without an upgrade"),
         pytest.param(get(b"Connection: Upgrade", b"Upgrade: ,"), {"upgrade": None}, id="an empty upgrade"),
@@ -438,18 +526,28 @@ def test_what_a_request_says(raw: bytes, expected: Facts) -> None:
 
 
 RESPONSE_FAULTS = [
-    pytest.param(bare(b"HTTP/1.1 200 OK", b"Content-Length: 1", b"Content-Length: 1"), "twice", id="two lengths"),
     pytest.param(
-        bare(b"HTTP/1.1 200 OK", b"Content-Length: 1", b"Transfer-Encoding: chunked"), "beside", id="both lengths"
+        bare(b"HTTP/1.1 200 OK", b"Content-Length: 1", b"Content-Length: 1"), "twice", id="two lengths"
     ),
     pytest.param(
-        bare(b"HTTP/1.1 200 OK", b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked"), "twice", id="TE twice"
+        bare(b"HTTP/1.1 200 OK", b"Content-Length: 1", b"Transfer-Encoding: chunked"),
+        "beside",
+        id="both lengths",
     ),
-    pytest.param(bare(b"HTTP/1.1 200 OK", b"Transfer-Encoding: gzip, chunked"), "sole chunked", id="another coding"),
+    pytest.param(
+        bare(b"HTTP/1.1 200 OK", b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked"),
+        "twice",
+        id="TE twice",
+    ),
+    pytest.param(
+        bare(b"HTTP/1.1 200 OK", b"Transfer-Encoding: gzip, chunked"), "sole chunked", id="another coding"
+    ),
     pytest.param(bare(b"HTTP/1.0 200 OK", b"Transfer-Encoding: chunked"), "HTTP/1.0", id="TE in HTTP/1.0"),
     pytest.param(bare(b"HTTP/1.1 200 OK", b"Content-Length: +1"), "Content-Length", id="a signed length"),
     pytest.param(bare(b"HTTP/1.1 200 OK", b"Content-Length: 1, 1"), "Content-Length", id="a list of lengths"),
-    pytest.param(bare(b"HTTP/1.1 200 OK", b"Connection: a b"), "no token", id="a Connection option with a space"),
+    pytest.param(
+        bare(b"HTTP/1.1 200 OK", b"Connection: a b"), "no token", id="a Connection option with a space"
+    ),
     pytest.param(bare(b"HTTP/1.1 200 OK", b"X : a"), "space before", id="a space before the colon"),
     pytest.param(bare(b"HTTP/1.1 200 OK", b"X: a", b" b"), "folded", id="a fold"),
     pytest.param(bare(b"HTTP/1.1 200 OK", b"X: a\0"), "control byte", id="a NUL"),
@@ -489,7 +587,9 @@ def test_a_response_that_could_be_read_two_ways_is_refused(raw: bytes, reason: s
                 "keep_alive_s": None,
                 "upgrade": None,
                 "has_date": True,
-                "wire": b"HTTP/1.1 200 OK\r\nDate: d\r\nX-B: 1\r\nx-a:2\r\nX-B: 3\r\nContent-Length: 5\r\n\r\n",
+                "wire": bare(
+                    b"HTTP/1.1 200 OK", b"Date: d", b"X-B: 1", b"x-a:2", b"X-B: 3", b"Content-Length: 5"
+                ),
             },
             id="order, case and repetition of fields stay",
         ),
@@ -499,8 +599,12 @@ def test_a_response_that_could_be_read_two_ways_is_refused(raw: bytes, reason: s
             {"minor": 0, "keep_alive": False, "status_line": b"HTTP/1.1 200 caf\xe9"},
             id="HTTP/1.0 is not kept",
         ),
-        pytest.param(bare(b"HTTP/1.0 200 OK", b"Connection: keep-alive"), {"keep_alive": True}, id="HTTP/1.0, kept"),
-        pytest.param(bare(b"HTTP/1.1 200 OK", b"Connection: Close"), {"keep_alive": False, "lines": []}, id="closed"),
+        pytest.param(
+            bare(b"HTTP/1.0 200 OK", b"Connection: keep-alive"), {"keep_alive": True}, id="HTTP/1.0, kept"
+        ),
+        pytest.param(
+            bare(b"HTTP/1.1 200 OK", b"Connection: Close"), {"keep_alive": False, "lines": []}, id="closed"
+        ),
         pytest.param(
             bare(b"HTTP/1.1 200 OK", b"Transfer-Encoding: chunked"),
             {"is_chunked": True, "lines": [b"Transfer-Encoding: chunked"]},
@@ -511,21 +615,35 @@ def test_a_response_that_could_be_read_two_ways_is_refused(raw: bytes, reason: s
             {"lines": [b"X: a"]},
             id="204 has no coding",
         ),
-        pytest.param(bare(b"HTTP/1.1 204 No Content", b"Content-Length: 0"), {"lines": []}, id="204 has no length"),
-        pytest.param(bare(b"HTTP/1.1 100 Continue", b"Content-Length: 0"), {"lines": []}, id="1xx has no length"),
-        pytest.param(bare(b"HTTP/1.1 304 No", b"Content-Length: 9"), {"lines": [b"Content-Length: 9"]}, id="304 has"),
+        pytest.param(
+            bare(b"HTTP/1.1 204 No Content", b"Content-Length: 0"), {"lines": []}, id="204 has no length"
+        ),
+        pytest.param(
+            bare(b"HTTP/1.1 100 Continue", b"Content-Length: 0"), {"lines": []}, id="1xx has no length"
+        ),
+        pytest.param(
+            bare(b"HTTP/1.1 304 No", b"Content-Length: 9"), {"lines": [b"Content-Length: 9"]}, id="304 has"
+        ),
         pytest.param(
             bare(b"HTTP/1.1 200 OK", b"Keep-Alive: max=9, Timeout = 5", b"Proxy-Connection: x", b"TE: x"),
             {"keep_alive_s": 5, "lines": []},
             id="hop-by-hop fields go, the timeout is noted",
         ),
-        pytest.param(bare(b"HTTP/1.1 200 OK", b'Keep-Alive: timeout="7"'), {"keep_alive_s": 7}, id="a quoted timeout"),
+        pytest.param(
+            bare(b"HTTP/1.1 200 OK", b'Keep-Alive: timeout="7"'), {"keep_alive_s": 7}, id="a quoted timeout"
+        ),
         *(
             pytest.param(bare(b"HTTP/1.1 200 OK", line), {"keep_alive_s": None}, id=f"{line.decode()!r}")
             for line in (b"Keep-Alive:", b"Keep-Alive: timeout=-1", b"Keep-Alive: timeout=999999999")
         ),
         pytest.param(
-            bare(b"HTTP/1.1 200 OK", b"X-A: 1", b"X-B: 2", b"Connection: x-a, Content-Length", b"Content-Length: 3"),
+            bare(
+                b"HTTP/1.1 200 OK",
+                b"X-A: 1",
+                b"X-B: 2",
+                b"Connection: x-a, Content-Length",
+                b"Content-Length: 3",
+            ),
             {"lines": [b"X-B: 2", b"Content-Length: 3"]},
             id="fields that Connection names go, framing stays",
         ),
@@ -542,7 +660,7 @@ def test_what_a_response_says(raw: bytes, expected: Facts) -> None:
     assert {name: said[name] for name in expected} == expected
 
 
-# -- limits ----------------------------------------------------------------------------------------------------
+# -- limits ----------------------------------------------------------------------------------------------
 
 # As the limit counts: 64 bytes for the request line's other parts, 4 for each line's separators.
 ROOM = 1000
@@ -574,20 +692,20 @@ def test_a_head_is_limited_as_node_counts(raw: bytes, status: int) -> None:
 def test_what_a_reader_holds_is_bounded_whatever_comes() -> None:
     """Without it, lines that count for nothing would fill the memory until the head's time is over."""
     reader = HeadReader(ROOM)
-    with pytest.raises(ProtocolError, match="--head-max"):
-        for _ in range(100):
-            reader.feed(b"GET / HTTP/1.1\r\n" + b"a:\r\n" * 100)
+    result = outcome(lambda pieces: read(reader, pieces), [b"GET / HTTP/1.1\r\n"] + [b"a:\r\n" * 100] * 100)
+    assert result == Refused(431)
     assert reader.held_bytes < 6 * ROOM
 
 
 def test_a_response_head_too_long_is_the_apps_fault() -> None:
     parse = in_every_split(
-        lambda pieces: read(HeadReader(ROOM, is_response=True), pieces), bare(b"HTTP/1.1 200 OK", b"X: " + b"a" * 2000)
+        lambda pieces: read(HeadReader(ROOM, is_response=True), pieces),
+        bare(b"HTTP/1.1 200 OK", b"X: " + b"a" * 2000),
     )
     assert parse == Refused(502)
 
 
-# -- the reader ------------------------------------------------------------------------------------------------
+# -- the reader ------------------------------------------------------------------------------------------
 
 
 def test_a_reader_gives_one_head_after_another() -> None:
@@ -608,16 +726,17 @@ def test_empty_lines_are_counted_over_reads_and_anew_for_each_head() -> None:
             assert reader.feed(b"\r\n") is None
         assert reader.held_bytes == 0
         assert reader.feed(b"GET / HTTP/1.1\r\n\r\n") == (b"GET / HTTP/1.1", b"")
+    for _ in range(4):
+        assert reader.feed(b"\r\n") is None
     with pytest.raises(ProtocolError, match="empty lines"):
-        for _ in range(5):
-            reader.feed(b"\r\n")
+        reader.feed(b"\r\n")
 
 
 def test_nothing_read_is_nothing_found() -> None:
     assert HeadReader(LIMIT_BYTES).feed(b"") is None
 
 
-# -- what the parsers remember ---------------------------------------------------------------------------------
+# -- what the parsers remember ---------------------------------------------------------------------------
 
 
 def test_a_line_means_the_same_when_it_is_known() -> None:
@@ -662,7 +781,7 @@ def test_heads_say_what_they_are() -> None:
     assert repr(ResponseParser().parse(b"HTTP/1.1 204 No\r\nX: a")) == "ResponseHead(204, 1 fields)"
 
 
-# -- laws ------------------------------------------------------------------------------------------------------
+# -- laws ------------------------------------------------------------------------------------------------
 
 
 @law

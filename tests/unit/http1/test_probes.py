@@ -15,7 +15,9 @@ from pyinit.http1.probes import is_health_probe
         pytest.param([b"Accept: */*", b"User-Agent: Consul Health Check"], True, id="Consul"),
         pytest.param([b"User-Agent: Fly-HealthCheck/1.0"], True, id="Fly"),
         pytest.param([b"User-Agent: curl/8.0 kube-probe/1.30"], False, id="a product further on"),
-        pytest.param([b"User-Agent: curl/8.0", b"User-Agent: kube-probe/1.30"], False, id="the first field decides"),
+        pytest.param(
+            [b"User-Agent: curl/8.0", b"User-Agent: kube-probe/1.30"], False, id="the first field decides"
+        ),
         pytest.param([b"X: kube-probe/1.30"], False, id="another field"),
         pytest.param([b"User-Agent:"], False, id="an empty User-Agent"),
         pytest.param([], False, id="no User-Agent"),

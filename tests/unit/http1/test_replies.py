@@ -68,7 +68,8 @@ def test_options_that_end_here_are_answered_empty() -> None:
 
 def test_trace_that_ends_here_returns_the_request_without_its_secrets() -> None:
     head = RequestParser(9).parse(
-        b"TRACE /a?b HTTP/1.1\r\nHost: a\r\nX: 1\r\nMax-Forwards: 0\r\nCookie: secret\r\nauthorization: secret\r\n"
+        b"TRACE /a?b HTTP/1.1\r\nHost: a\r\nX: 1\r\nMax-Forwards: 0\r\nCookie: secret\r\n"
+        b"authorization: secret\r\n"
         b"Proxy-Authorization: secret"
     )
     response, body = read(trace_reply(head, DATE, close=True), b"TRACE")
