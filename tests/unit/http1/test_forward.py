@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyinit.http1.forward import MODES, Forwarder, interim, response
-from pyinit.http1.head import RequestParser, ResponseParser
 from pyinit.http1.message import RequestHead, ResponseHead
+from pyinit.http1.request import RequestParser
+from pyinit.http1.response import ResponseParser
 from tests.support.strategies import Message, field_values, law, requests
 
 DATE = b"Date: Thu, 01 Jan 1970 00:00:00 GMT"

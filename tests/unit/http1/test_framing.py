@@ -11,7 +11,9 @@ from pyinit.errors import ProtocolError
 from pyinit.http1.body import BodyFramer, ChunkedBody, LengthBody, UntilCloseBody
 from pyinit.http1.forward import Forwarder
 from pyinit.http1.framing import request_body, response_body
-from pyinit.http1.head import HeadReader, RequestParser, ResponseParser
+from pyinit.http1.head import HeadReader
+from pyinit.http1.request import RequestParser
+from pyinit.http1.response import ResponseParser
 from tests.support.strategies import METHODS, Message, law, near_valid, requests, responses
 
 

@@ -7,9 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyinit.errors import ProtocolError
-from pyinit.http1 import head as head_module
-from pyinit.http1.head import HeadReader, RequestParser, ResponseParser
+from pyinit.http1 import request as request_module
+from pyinit.http1 import response as response_module
+from pyinit.http1.head import HeadReader
 from pyinit.http1.message import RequestHead, ResponseHead
+from pyinit.http1.request import RequestParser
+from pyinit.http1.response import ResponseParser
 from tests.support.splits import Refused, in_every_split, outcome
 from tests.support.strategies import (
     Message,
@@ -756,7 +759,7 @@ def test_a_known_line_is_no_licence_for_the_next() -> None:
 
 
 def test_what_a_request_parser_remembers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(head_module, "_KNOWN_LINES_MAX", 3)
+    monkeypatch.setattr(request_module, "_KNOWN_LINES_MAX", 3)
     parser = RequestParser(FIELDS_MAX)
     for number in range(10):
         parser.parse(get(b"X: %d" % number, b"Content-Length: %d" % number, b"Y: " + b"y" * 300)[:-4])
@@ -766,7 +769,7 @@ def test_what_a_request_parser_remembers_is_bounded(monkeypatch: pytest.MonkeyPa
 
 
 def test_what_a_response_parser_remembers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(head_module, "_KNOWN_HEADS_MAX", 3)
+    monkeypatch.setattr(response_module, "_KNOWN_HEADS_MAX", 3)
     parser = ResponseParser()
     for number in range(10):
         block = b"HTTP/1.1 200 OK\r\nX: %d" % number

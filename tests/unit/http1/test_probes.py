@@ -2,8 +2,8 @@
 
 import pytest
 
-from pyinit.http1.head import RequestParser
 from pyinit.http1.probes import is_health_probe
+from pyinit.http1.request import RequestParser
 
 
 @pytest.mark.parametrize(

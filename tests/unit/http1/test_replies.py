@@ -3,8 +3,8 @@
 import h11
 import pytest
 
-from pyinit.http1.head import RequestParser
 from pyinit.http1.replies import REASONS, options_reply, reply, trace_reply
+from pyinit.http1.request import RequestParser
 
 DATE = b"Date: Thu, 01 Jan 1970 00:00:00 GMT"
 

@@ -1,0 +1,110 @@
+"""What a response head says, or how it breaks HTTP/1.1."""
+
+from pyinit.errors import ProtocolError
+from pyinit.http1 import abnf
+from pyinit.http1.fields import HOP_BY_HOP, check_chunked, content_length, name_and_value, options_of
+from pyinit.http1.message import ResponseHead
+
+# An app's heads repeat until the second of their Date is over. Full, the memory is emptied.
+_KNOWN_HEADS_MAX = 512
+_KNOWN_HEAD_BYTES = 2048
+
+_SPECIAL = HOP_BY_HOP | {b"content-length", b"transfer-encoding", b"upgrade", b"date"}
+
+
+class ResponseParser:
+    """Judges response heads; remembers them whole: an app's repeat until its Date moves on."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, ResponseHead] = {}
+
+    def parse(self, block: bytes) -> ResponseHead:
+        """Judge one head.
+
+        Source: RFC 9112 sections 4, 5 and 6; RFC 9110 section 15.
+
+        Args:
+            block: from the status line to the last field, without the final empty line.
+
+        Raises:
+            ProtocolError: the app broke HTTP/1.1.
+        """
+        head = self._known.get(block)
+        if head is None:
+            head = _parse_response(block)
+            if len(block) <= _KNOWN_HEAD_BYTES:
+                if len(self._known) >= _KNOWN_HEADS_MAX:
+                    self._known.clear()
+                self._known[block] = head
+        return head
+
+
+def _parse_response(block: bytes) -> ResponseHead:  # noqa: C901, PLR0912  one branch per field
+    lines = block.split(b"\r\n")
+    status_line = lines.pop(0)
+    match = abnf.STATUS_LINE.fullmatch(status_line)
+    if match is None:
+        raise ProtocolError("a malformed status line (RFC 9112 section 4)", 502)
+    head = ResponseHead()
+    head.minor = 0 if match[1] == b"0" else 1
+    head.status = int(match[2])
+    head.status_line = b"HTTP/1.1 " + match[2] + b" " + (match[3] or b"")
+    head.content_length = head.keep_alive_s = head.upgrade = None
+    head.is_chunked = head.has_date = False
+    head.keep_alive = head.minor == 1
+    # RFC 9110 section 8.6, RFC 9112 section 6.1: neither in 1xx and 204. Node leaves them out, others not.
+    is_bodiless = head.status < 200 or head.status == 204
+    options: list[bytes] = []
+    kept = []
+    for line in lines:
+        name, value = name_and_value(line)
+        if name not in _SPECIAL:
+            kept.append(line)
+        elif name == b"content-length":
+            if head.content_length is not None:
+                raise ProtocolError("Content-Length is given twice (RFC 9112 section 6.3)", 502)
+            head.content_length = content_length(value)
+            if not is_bodiless:
+                kept.append(line)
+        elif name == b"transfer-encoding":
+            if head.is_chunked:
+                raise ProtocolError("Transfer-Encoding is given twice (RFC 9112 section 6.1)", 502)
+            check_chunked(value)
+            head.is_chunked = True
+            if not is_bodiless:
+                kept.append(line)
+        elif name == b"connection":
+            options += options_of(value)
+        elif name == b"keep-alive":
+            head.keep_alive_s = _keep_alive_s(value)
+        elif name == b"date":
+            head.has_date = True
+            kept.append(line)
+        elif name == b"upgrade":
+            head.upgrade = value
+    if head.is_chunked and head.content_length is not None:
+        raise ProtocolError("Content-Length beside Transfer-Encoding (RFC 9112 section 6.1)", 502)
+    if head.is_chunked and head.minor == 0:
+        raise ProtocolError("Transfer-Encoding in HTTP/1.0 (RFC 9112 section 6.1)", 502)
+    if b"close" in options:
+        head.keep_alive = False
+    elif b"keep-alive" in options:
+        head.keep_alive = True
+    named = set(options) - {b"close", b"keep-alive", b"upgrade", b"content-length", b"transfer-encoding"}
+    if named:
+        kept = [line for line in kept if line.partition(b":")[0].lower() not in named]
+    head.lines = kept
+    head.wire = b"\r\n".join([head.status_line, *kept, b"", b""])
+    return head
+
+
+def _keep_alive_s(value: bytes) -> int | None:
+    """The timeout of ``Keep-Alive: timeout=5, max=100``; None without one."""
+    for part in value.split(b","):
+        name, _, number = part.partition(b"=")
+        number = number.strip(b' \t"')
+        if name.strip().lower() == b"timeout" and number.isdigit() and len(number) < 9:
+            return int(number)
+    return None
