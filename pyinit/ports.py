@@ -42,7 +42,7 @@ def listening() -> list[Listening]:
     found = []
     for path, family in (("/proc/net/tcp", socket.AF_INET), ("/proc/net/tcp6", socket.AF_INET6)):
         try:
-            with open(path) as table:  # noqa: PTH123  a file of /proc
+            with open(path) as table:
                 rows = [row.split() for row in table.readlines()[1:]]
         except OSError:
             continue
@@ -99,7 +99,7 @@ def _ip(hexadecimal: str, family: int) -> str:
 
 def _parent(pid: int) -> int | None:
     try:
-        with open(f"/proc/{pid}/stat") as line:  # noqa: PTH123  a file of /proc
+        with open(f"/proc/{pid}/stat") as line:
             # The name in parentheses can hold anything, parentheses and spaces too.
             return int(line.read().rpartition(")")[2].split()[1])
     except (OSError, ValueError, IndexError):

@@ -67,6 +67,7 @@ class Settings:
     start_timeout_s: float = 60.0
     start_required: bool = False
     stop_signals: list[int]
+    workers: int | None = 1
     # proxy
     forwarded: str = "auto"
     trust: list[Network]
@@ -348,7 +349,7 @@ def _check_front_off(settings: Settings) -> None:
 
 
 def _nearest(name: str, known: object) -> str:
-    """ "; the nearest is X", or nothing where none is near."""
+    """Which option was meant, as the end of an error; where none is near, how to list them."""
     import difflib  # noqa: PLC0415  for an error alone: it costs more than the rest of the start
 
     found = difflib.get_close_matches(name, list(known), 1)  # type: ignore[call-overload]

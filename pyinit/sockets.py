@@ -32,12 +32,16 @@ def bind(address: Address) -> list[_socket.socket]:
     assert address.port is not None  # noqa: S101  either a path or a port
     if address.host is None:
         return [_bind_all(address, address.port)]
+    # A str is encoded with the idna codec, which imports re and unicodedata: milliseconds before the child's exec.
+    host = address.host.encode() if address.host.isascii() else address.host
     try:
-        found = _socket.getaddrinfo(address.host, address.port, 0, _socket.SOCK_STREAM, 0, _socket.AI_PASSIVE)
+        found = _socket.getaddrinfo(host, address.port, 0, _socket.SOCK_STREAM, 0, _socket.AI_PASSIVE)
     except OSError as problem:
         raise ListenError(
             f"--listen {address}: no such address ({problem.strerror})", WRONG_ADDRESS
         ) from None
+    except UnicodeError as problem:
+        raise ListenError(f"--listen {address}: no host name ({problem})", WRONG_ADDRESS) from None
     places = dict.fromkeys((family, place) for family, _, _, _, place in found)
     return [_bind_inet(address, family, place, dual=False) for family, place in places]
 

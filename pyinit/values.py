@@ -167,10 +167,8 @@ def signal_numbers(text: str) -> list[int]:
 
 def rewrite(text: str) -> tuple[int, int]:
     """``A:B``: where A comes, B is passed on; 0 drops it."""
-    before, colon, after = text.partition(":")
+    before, _, after = text.partition(":")
     try:
-        if not colon:
-            raise ValueError
         return signal_number(before), 0 if after == "0" else signal_number(after)
     except ValueError:
         raise ValueError("A:B, each a signal name or number, B may be 0") from None

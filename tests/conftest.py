@@ -6,6 +6,7 @@ import gc
 import os
 import shutil
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -69,12 +70,12 @@ def _children() -> set[int]:
 
 
 def _descriptors() -> set[int]:
-    found = set(map(int, os.listdir("/proc/self/fd")))
+    found = {int(entry.name) for entry in Path("/proc/self/fd").iterdir()}
     return {fd for fd in found if _target(fd) is not None}  # not the one that listed them
 
 
 def _target(fd: int) -> str | None:
     try:
-        return os.readlink(f"/proc/self/fd/{fd}")
+        return str(Path(f"/proc/self/fd/{fd}").readlink())
     except FileNotFoundError:
         return None

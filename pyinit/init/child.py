@@ -38,6 +38,7 @@ class Child:
         on_signal: takes every signal but SIGCHLD; decides what is passed on.
         on_exit: takes the child's exit code, once.
         log: for events.
+        on_other_exit: takes pid and exit code of every other process; False where it knows nothing of it.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Child:
         on_signal: Callable[[int], None],
         on_exit: Callable[[int], None],
         log: EventLog,
+        on_other_exit: Callable[[int, int], bool] | None = None,
     ) -> None:
         self.pid = pid
         self.code: int | None = None
@@ -58,6 +60,7 @@ class Child:
         self._warn_on_reap = warn_on_reap
         self._on_signal = on_signal
         self._on_exit = on_exit
+        self._on_other_exit = on_other_exit
         self._log = log
         self._fd = -1
         self._own_pid = os.getpid()
@@ -91,6 +94,8 @@ class Child:
                     fields["signal"] = signals.name(os.WTERMSIG(status))
                 self._log.info("child.exited", **fields)
                 self._on_exit(self.code)
+            elif self._on_other_exit is not None and self._on_other_exit(pid, reaper.exit_code(status)):
+                continue
             elif self._warn_on_reap:
                 self._log.warning("process.reaped", pid=pid)
             else:

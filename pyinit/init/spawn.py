@@ -45,9 +45,10 @@ class Launch:
         foreground: make the child's group the terminal's foreground group (init mode). A proxy keeps the
             foreground, or Ctrl-C would interrupt the app before the drain has begun; the child's stdin is
             then /dev/null where it would be a terminal, as reading it from the background stops a process.
+        keep: descriptors of ours that it inherits; all others are close-on-exec.
     """
 
-    __slots__ = ("command", "dispositions", "environment", "foreground", "mask")
+    __slots__ = ("command", "dispositions", "environment", "foreground", "keep", "mask")
 
     def __init__(
         self,
@@ -57,12 +58,14 @@ class Launch:
         mask: frozenset[int],
         dispositions: Dispositions,
         foreground: bool,
+        keep: tuple[int, ...] = (),
     ) -> None:
         self.command = command
         self.environment = environment
         self.mask = mask
         self.dispositions = dispositions
         self.foreground = foreground
+        self.keep = keep
 
 
 def spawn(launch: Launch, report: Callable[[str], None]) -> int:
@@ -110,6 +113,11 @@ def _become(launch: Launch) -> None:
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         os.close(null)
+    for fd in launch.keep:
+        try:
+            os.set_inheritable(fd, True)  # noqa: FBT003  the library's signature
+        except OSError:
+            continue  # 0, 1 or 2 that came closed, in an image without /dev/null
     launch.dispositions.restore()
     _signal.pthread_sigmask(_signal.SIG_SETMASK, launch.mask)
     _execvp(launch.command, launch.environment)
@@ -122,7 +130,7 @@ def read_environment() -> list[bytes]:
     order nor doubles. Without /proc it has to, less that addition.
     """
     try:
-        with open("/proc/self/environ", "rb", buffering=0) as block:  # noqa: PTH123  pathlib costs start time
+        with open("/proc/self/environ", "rb", buffering=0) as block:
             data = block.readall()
     except OSError:
         entries = dict(os.environb)
@@ -175,7 +183,9 @@ def _execvp(command: list[bytes], environment: list[bytes]) -> None:
     """Become the command as execvp(3) does; returns by SpawnError alone."""
     file = command[0]
     refused: OSError | None = None
-    if b"/" in file or not file:
+    if not file:
+        candidates = []  # ENOENT, as execve(2) says; os.execve has a ValueError of its own for it
+    elif b"/" in file:
         candidates = [file]
     else:
         # confstr(_CS_PATH), execvp's own default.
@@ -187,7 +197,7 @@ def _execvp(command: list[bytes], environment: list[bytes]) -> None:
             _execve(candidate, command, environment)
         except OSError as problem:
             if problem.errno == errno.ENOEXEC:
-                # No #! and no known format: a script for /bin/sh, which os.execvp does not do.
+                # Neither a shebang nor a known format: a script for /bin/sh, which os.execvp does not do.
                 try:
                     _execve(b"/bin/sh", [b"/bin/sh", candidate, *command[1:]], environment)
                 except OSError as shell_problem:

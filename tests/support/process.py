@@ -262,8 +262,8 @@ class Running:
 class PidNamespace(Running):
     """pyinit as PID 1 of a PID namespace of its own, with its own /proc.
 
-    What it exits with is unshare's exit code as well. Ended, it takes all of the namespace with it: the kernel
-    does that for any PID 1, and --kill-child for an unshare that is killed.
+    unshare exits with its code. Ended, it takes all of the namespace with it: the kernel does that for any
+    PID 1, and --kill-child for an unshare that is killed.
     """
 
     PREFIX = ("unshare", "--fork", "--pid", "--mount-proc", "--kill-child", "--")
@@ -298,7 +298,7 @@ class PidNamespace(Running):
 
 
 def _pids() -> list[int]:
-    return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
 
 
 def _stat_fields(pid: int) -> list[str]:
