@@ -50,12 +50,12 @@ class Downstream(asyncio.BufferedProtocol):
         since_s: when the state, or the wait in it, began.
         is_write_paused: the client does not read: the kernel did not take all we wrote.
         has_ended: the client's FIN has come.
+        is_newcomer: accepted while we are stopping, and has asked for nothing yet.
         pending: bytes of the next request, read before its turn.
     """
 
     __slots__ = (
         "_held_bytes",
-        "_is_newcomer",
         "_is_raw",
         "_reader",
         "_unread_bytes",
@@ -63,6 +63,7 @@ class Downstream(asyncio.BufferedProtocol):
         "forwarder",
         "gate",
         "has_ended",
+        "is_newcomer",
         "is_write_paused",
         "peer",
         "pending",
@@ -87,7 +88,7 @@ class Downstream(asyncio.BufferedProtocol):
         self.has_ended = False
         self.pending = b""
         self._is_raw = is_raw
-        self._is_newcomer = server.is_stopping  # a lame duck waits until these stay away
+        self.is_newcomer = server.is_stopping  # a lame duck waits until these stay away
         self._reader = HeadReader(server.config.head_max_bytes)
         self._held_bytes = 0
         self._write_paused_s = 0.0
@@ -108,7 +109,12 @@ class Downstream(asyncio.BufferedProtocol):
     def _begin(self) -> None:
         server = self.server
         self.since_s = server.now_s()
-        self.peer, self.forwarder = server.identify(self.transport)
+        identity = server.identify(self.transport)
+        if identity is None:
+            self.state = State.CLOSED
+            self.transport.abort()
+            return
+        self.peer, self.forwarder = identity
         server.entered(self)
         if server.gauge.is_full:
             self.gate.hold(MEMORY)
@@ -126,6 +132,8 @@ class Downstream(asyncio.BufferedProtocol):
         """See asyncio.BufferedProtocol."""
         try:
             data = bytes(self.server.read_buffer[:nbytes])
+            if self.gate.reasons:
+                self.gate.enforce()
             if self.relay is not None:
                 self.relay.client_data(data)
             elif self.state is not State.LINGERING:
@@ -153,14 +161,13 @@ class Downstream(asyncio.BufferedProtocol):
         server = self.server
         relay, self.relay = self.relay, None
         self.state = State.CLOSED
-        self.hold_bytes(0)
-        if self.is_write_paused:
-            server.writes_resumed(self)
         try:
+            self.hold_bytes(0)
+            server.writes_resumed(self)
             if relay is not None:
                 relay.client_lost()
         except Exception:  # noqa: BLE001  as above
-            server.callback_failed(self, "downstream.connection_lost")
+            server.callback_failed(relay or self, "downstream.connection_lost")
         finally:
             server.left(self)
 
@@ -168,29 +175,36 @@ class Downstream(asyncio.BufferedProtocol):
         """See asyncio.Protocol: the client does not read; so neither do we read the app for it."""
         self.is_write_paused = True
         self._write_paused_s = self.server.now_s()
-        self._unread_bytes = self._undelivered_bytes()
-        relay = self.relay
-        if relay is not None and relay.upstream is not None:
-            relay.upstream.gate.hold(PEER_IS_FULL)
-        self.server.writes_paused(self)
+        try:
+            self._unread_bytes = self._undelivered_bytes()
+            relay = self.relay
+            if relay is not None and relay.upstream is not None:
+                relay.upstream.gate.hold(PEER_IS_FULL)
+            self.server.writes_paused(self)
+        except Exception:  # noqa: BLE001  as above
+            self.server.callback_failed(self, "downstream.pause_writing")
 
     def resume_writing(self) -> None:
         """See asyncio.Protocol."""
         self.is_write_paused = False
-        self.server.writes_resumed(self)
-        relay = self.relay
-        if relay is not None and relay.upstream is not None:
-            relay.upstream.gate.release(PEER_IS_FULL)
+        try:
+            self.server.writes_resumed(self)
+            relay = self.relay
+            if relay is not None and relay.upstream is not None:
+                relay.upstream.gate.release(PEER_IS_FULL)
+        except Exception:  # noqa: BLE001  as above
+            self.server.callback_failed(self, "downstream.resume_writing")
 
     # -- requests --------------------------------------------------------------------------------------------
 
     def _head_data(self, data: bytes) -> None:
         """Bytes where a request head is expected."""
-        if self.state is not State.ACTIVE:
-            self.state = State.ACTIVE
-            self.since_s = self.server.now_s()
         try:
             taken = self._reader.feed(data)
+            if self.state is not State.ACTIVE and (taken is not None or self._reader.held_bytes):
+                # Not for an empty line alone: the client is as idle as before (RFC 9112 section 2.2).
+                self.state = State.ACTIVE
+                self.since_s = self.server.now_s()
             if taken is None:
                 self.hold_bytes(self._reader.held_bytes)
                 return
@@ -198,8 +212,8 @@ class Downstream(asyncio.BufferedProtocol):
             if self._held_bytes:
                 self.hold_bytes(0)
             head = self.server.requests.parse(block)
-            if self._is_newcomer:
-                self._is_newcomer = False
+            if self.is_newcomer:
+                self.is_newcomer = False
                 self.server.first_request(head)
             exchange = Exchange(self, head)
             self.relay = exchange
@@ -223,6 +237,7 @@ class Downstream(asyncio.BufferedProtocol):
     def exchange_ended(self, *, keep: bool) -> None:
         """The exchange is complete both ways; the next request, or the end."""
         self.relay = None
+        self.gate.release(PEER_IS_FULL)  # the app may have answered before it had read it all
         if not keep or (self.has_ended and not self.pending):
             self.close_gracefully()
             return
@@ -252,8 +267,8 @@ class Downstream(asyncio.BufferedProtocol):
             self._head_data(data)
         except Exception:  # noqa: BLE001  one connection's fault must not be the process's
             self.server.callback_failed(self, "downstream.next_pending")
-        if self.has_ended and self._is_in_head:
-            self.transport.close()  # the FIN came in the middle of that head
+        if self.has_ended and self.relay is None and not self.transport.is_closing():
+            self.transport.close()  # the FIN came in the middle of that head, or before any
 
     @property
     def _is_in_head(self) -> bool:

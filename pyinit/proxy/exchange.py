@@ -29,7 +29,7 @@ from pyinit.errors import (
 from pyinit.http1 import forward, replies
 from pyinit.http1.body import ChunkedBody, UntilCloseBody
 from pyinit.http1.framing import request_body, response_body
-from pyinit.proxy.flow import CONNECTING, MEMORY, PEER_IS_FULL
+from pyinit.proxy.flow import CONNECTING, PEER_IS_FULL
 from pyinit.proxy.pool import idle_until_s
 from pyinit.proxy.tunnel import Tunnel
 
@@ -223,13 +223,12 @@ class Exchange:
         downstream = self.downstream
         if downstream.is_write_paused:
             upstream.gate.hold(PEER_IS_FULL)
-        if downstream.server.gauge.is_full:
-            upstream.gate.hold(MEMORY)
+        downstream.server.hold_where_full(upstream)
         upstream.transport.write(message)
 
     def connected(self, upstream: Upstream) -> None:
         """See Relay."""
-        if self._is_over:
+        if self._is_over or self.downstream.relay is not self:
             # The client left meanwhile. A connection without a request yet serves the next one.
             now_s = self.downstream.server.now_s()
             upstream.release(now_s, idle_until_s(None, now_s))
@@ -241,7 +240,7 @@ class Exchange:
 
     def connect_failed(self, error: PyinitError) -> None:
         """See Relay."""
-        if not self._is_over:
+        if not self._is_over and self.downstream.relay is self:
             self._fail(error)
 
     def app_eof(self) -> None:
@@ -413,6 +412,8 @@ class Exchange:
             if (
                 response.keep_alive
                 and upstream.is_usable
+                # An app that answers early may never read the rest, and the next request would wait behind it.
+                and (self._request_body is None or not upstream.transport.get_write_buffer_size())
                 and not isinstance(self._response_body, UntilCloseBody)
             ):
                 now_s = self.downstream.server.now_s()

@@ -18,29 +18,38 @@ MEMORY = 8  # --buffer-memory is used up
 
 
 class ReadGate:
-    """Reading of one transport, with reasons to stop."""
+    """Reading of one transport.
 
-    __slots__ = ("_reasons", "_transport")
+    Attributes:
+        reasons: not to read it, as bits; 0 while it is read.
+    """
+
+    __slots__ = ("_transport", "reasons")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
-        self._reasons = 0
+        self.reasons = 0
 
     def hold(self, reason: int) -> None:
         """Stop reading until this reason, and every other, is released."""
-        if not self._reasons and not self._transport.is_closing():
+        if not self.reasons and not self._transport.is_closing():
             self._transport.pause_reading()
-        self._reasons |= reason
+        self.reasons |= reason
 
     def release(self, reason: int) -> None:
         """Take a reason back; harmless where it did not hold."""
-        if self._reasons:
-            self._reasons &= ~reason
-            if not self._reasons and not self._transport.is_closing():
+        if self.reasons:
+            self.reasons &= ~reason
+            if not self.reasons and not self._transport.is_closing():
                 self._transport.resume_reading()
 
+    def enforce(self) -> None:
+        """Stop once more: uvloop begins to read after connection_made, whatever was held in it."""
+        if self._transport.is_reading():
+            self._transport.pause_reading()
+
     def __repr__(self) -> str:
-        return f"ReadGate({self._reasons:#x})"
+        return f"ReadGate({self.reasons:#x})"
 
 
 class MemoryGauge:

@@ -23,6 +23,7 @@ import errno
 import os
 import socket
 import struct
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyinit.proxy.syn_queue import count_handshakes
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 BACKLOG = 4096
 # As many as one wake-up accepts: others have their turn between.
 _ACCEPTS_PER_TURN = 64
+# With several processes at one queue: all are woken, and each is to have its share (nginx's multi_accept off).
+_ACCEPTS_PER_TURN_SHARED = 1
 _EMFILE_PAUSE_S = 0.5
 _OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _ERRORS_OF_ONE_CONNECTION = (
@@ -79,6 +82,8 @@ class Listener:
         is_raw: a ``tcp:`` address.
         on_accept: takes each accepted socket.
         log: for what an operator has to know.
+        is_shared: one of several processes' copies of the socket, which another one has listening and, where it
+            is a unix socket, unlinks.
     """
 
     def __init__(
@@ -88,8 +93,11 @@ class Listener:
         is_raw: bool,
         on_accept: Callable[[socket.socket, bool], None],
         log: EventLog,
+        is_shared: bool = False,
     ) -> None:
         self.sock = sock
+        self._is_shared = is_shared
+        self._accepts_per_turn = _ACCEPTS_PER_TURN_SHARED if is_shared else _ACCEPTS_PER_TURN
         self.is_raw = is_raw
         self._on_accept = on_accept
         self._log = log
@@ -101,15 +109,10 @@ class Listener:
 
     def start(self) -> None:
         """Listen: from here on a connect succeeds. Raises OSError where somebody else has come to listen there."""
-        self.sock.setblocking(False)
-        if self.sock.family != socket.AF_UNIX:
-            # Accepted sockets inherit both (tcp(7), socket(7)): no system calls per connection.
-            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            # Cleared since the bind, so that an app could not take the port (pyinit.sockets); listen() makes the
-            # bind's check once more, and without it fails for TIME_WAITs of our last run, whose sockets inherit it.
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.sock.listen(BACKLOG)
+        if self._is_shared:
+            self.sock.setblocking(False)  # noqa: FBT003  the library's signature
+        else:
+            begin_listening(self.sock)
         self._is_listening = True
         self.resume()
 
@@ -126,7 +129,7 @@ class Listener:
             self._is_reading = True
 
     def _accept_some(self) -> None:
-        for _ in range(_ACCEPTS_PER_TURN):
+        for _ in range(self._accepts_per_turn):
             if not self._is_reading or not self._accept_one():
                 return
 
@@ -161,7 +164,8 @@ class Listener:
             self.sock.close()
             return
         if self.sock.family == socket.AF_UNIX:
-            self._unlink()
+            if not self._is_shared:
+                self._unlink()
         elif self._refuse_new():
             self.resume()
             await self._handshakes_over(min(limit_s, HANDSHAKES_WAIT_S))
@@ -180,7 +184,7 @@ class Listener:
     def _unlink(self) -> None:
         path = self.sock.getsockname()
         try:
-            os.unlink(path)
+            Path(path).unlink()
         except OSError as problem:
             self._log.warning("listener.unlink_failed", address=self.name, reason=str(problem))
 
@@ -224,6 +228,19 @@ class Listener:
 
     def __repr__(self) -> str:
         return f"Listener({self.name}, listening={self._is_listening}, reading={self._is_reading})"
+
+
+def begin_listening(sock: socket.socket) -> None:
+    """From here on a connect to a bound socket succeeds. Raises OSError where somebody else listens there."""
+    sock.setblocking(False)  # noqa: FBT003  the library's signature
+    if sock.family != socket.AF_UNIX:
+        # Accepted sockets inherit both (tcp(7), socket(7)): no system calls per connection.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        # Cleared since the bind, so that an app could not take the port (pyinit.sockets); listen() makes the
+        # bind's check once more, and without it fails for TIME_WAITs of our last run, whose sockets inherit it.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.listen(BACKLOG)
 
 
 def address_text(sock: socket.socket) -> str:

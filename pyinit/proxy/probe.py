@@ -6,7 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from pyinit.errors import ProtocolError
-from pyinit.http1.head import HeadReader, ResponseParser
+from pyinit.http1.head import HeadReader
+from pyinit.http1.response import ResponseParser
 
 if TYPE_CHECKING:
     from pyinit.proxy.config import UpstreamAddress

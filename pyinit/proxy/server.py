@@ -14,8 +14,9 @@ from pyinit.drain.outcomes import Outcomes
 from pyinit.drain.tracker import Tracker
 from pyinit.errors import PyinitError, UpstreamConnectError, UpstreamTimeout
 from pyinit.http1.forward import Forwarder
-from pyinit.http1.head import RequestParser, ResponseParser
 from pyinit.http1.probes import is_health_probe
+from pyinit.http1.request import RequestParser
+from pyinit.http1.response import ResponseParser
 from pyinit.proxy.downstream import Downstream
 from pyinit.proxy.flow import MEMORY, MemoryGauge
 from pyinit.proxy.listener import Listener
@@ -80,6 +81,7 @@ class ProxyServer:
         self._held: dict[Downstream | Upstream, int] = {}
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._is_accepting = True
+        self._is_quiet = False
         self._is_paused = False
         self._attaching_count = 0
         self._date_second = 0
@@ -88,14 +90,17 @@ class ProxyServer:
 
     # -- life ------------------------------------------------------------------------------------------------
 
-    def listen(self, sockets: list[tuple[socket.socket, bool]]) -> None:
+    def listen(self, sockets: list[tuple[socket.socket, bool]], *, is_shared: bool = False) -> None:
         """Begin to accept.
 
         Args:
             sockets: bound ones, each with whether it is a ``tcp:`` address.
+            is_shared: see Listener.
         """
         for sock, is_raw in sockets:
-            listener = Listener(sock, is_raw=is_raw, on_accept=self._accepted, log=self.log)
+            listener = Listener(
+                sock, is_raw=is_raw, on_accept=self._accepted, log=self.log, is_shared=is_shared
+            )
             self.listeners.append(listener)
             listener.start()
 
@@ -152,8 +157,10 @@ class ProxyServer:
             self._sweep_timer = None
 
     def _check_quiet(self) -> None:
-        if not self._is_accepting and not self.connections and not self._attaching_count:
-            self._on_quiet()
+        if self._is_accepting or self.connections or self._attaching_count or self._is_quiet:
+            return
+        self._is_quiet = True
+        self._on_quiet()
 
     # -- connections -----------------------------------------------------------------------------------------
 
@@ -173,6 +180,9 @@ class ProxyServer:
         except OSError as problem:
             self.log.debug("connection.lost_at_accept", reason=str(problem))
             sock.close()
+        except Exception:
+            sock.close()
+            raise
         finally:
             self._attaching_count -= 1
             self._resume_accepting()
@@ -198,16 +208,15 @@ class ProxyServer:
         self.connections.leave(downstream)
         self._resume_accepting()
 
-    def first_request(self, head: RequestHead) -> None:
-        """A connection accepted while we are stopping has sent its first request."""
-        if self._on_new_connection is not None and not is_health_probe(head):
+    def first_request(self, head: RequestHead | None) -> None:
+        """A connection accepted while we are stopping has sent its first request; None: bytes of its own."""
+        if self._on_new_connection is not None and (head is None or not is_health_probe(head)):
             self._on_new_connection()
 
-    def identify(self, transport: asyncio.Transport) -> tuple[str, Forwarder]:
-        """Who the peer is, for logs, and what its requests are given."""
+    def identify(self, transport: asyncio.Transport) -> tuple[str, Forwarder] | None:
+        """Who the peer is, for logs, and what its requests are given; None where it has gone already."""
         config = self.config
-        peer = transport.get_extra_info("peername")
-        if not isinstance(peer, tuple):
+        if transport.get_extra_info("socket").family == socket.AF_UNIX:
             forwarder = Forwarder(
                 config.forwarded,
                 config.via,
@@ -217,6 +226,11 @@ class ProxyServer:
                 local_port=b"",
             )
             return "unix", forwarder
+        peer = transport.get_extra_info("peername")
+        if not peer:
+            # A reset right behind a request leaves the request to be read, but no name to ask for
+            # (getpeername(2): ENOTCONN): whose it is decides what is believed of it.
+            return None
         ip = _unmapped(peer[0])
         local = transport.get_extra_info("sockname")
         local_ip = _unmapped(local[0])
@@ -247,36 +261,38 @@ class ProxyServer:
     async def _connect(self, relay: Relay) -> None:
         error: PyinitError
         try:
-            upstream = await asyncio.wait_for(self._open_upstream(), self.config.connect_timeout_s)
+            await asyncio.wait_for(self._open_upstream(relay), self.config.connect_timeout_s)
         except TimeoutError:
             error = UpstreamTimeout("no connection to the app within --connect-timeout")
         except OSError as problem:
-            error = UpstreamConnectError(f"no connection to the app: {os.strerror(problem.errno or 0)}")
-        else:
-            self._guarded(relay, lambda: relay.connected(upstream))
+            error = UpstreamConnectError(f"no connection to the app: {_reason(problem)}")
+        except Exception:  # noqa: BLE001  one connection's fault must not be the process's
+            self.callback_failed(relay, "server.connect")
             return
-        self._guarded(relay, lambda: relay.connect_failed(error))
+        else:
+            return
+        try:
+            relay.connect_failed(error)
+        except Exception:  # noqa: BLE001  the same
+            self.callback_failed(relay, "server.connect")
 
-    async def _open_upstream(self) -> Upstream:
+    async def _open_upstream(self, relay: Relay) -> None:
         address = self.config.upstream
         if address.path:
-            _, protocol = await self._loop.create_unix_connection(lambda: Upstream(self), address.path)
-            return protocol
+            await self._loop.create_unix_connection(lambda: Upstream(self, relay), address.path)
+            return
         for turn in range(len(address.hosts)):
             at = (self._host_at + turn) % len(address.hosts)
             try:
-                transport, protocol = await self._loop.create_connection(
-                    lambda: Upstream(self), address.hosts[at], address.port
+                await self._loop.create_connection(
+                    lambda: Upstream(self, relay), address.hosts[at], address.port
                 )
             except OSError:
                 if turn == len(address.hosts) - 1:
                     raise
                 continue
             self._host_at = at
-            sock = transport.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            return protocol
-        raise AssertionError  # the loop returns or raises
+            return
 
     # -- memory ----------------------------------------------------------------------------------------------
 
@@ -285,6 +301,8 @@ class ProxyServer:
         held = end.transport.get_write_buffer_size()
         self._held[end] = held
         self.gauge.add(held)
+        if isinstance(end, Upstream):
+            end.gate.release(MEMORY)  # see hold_where_full
 
     def writes_resumed(self, end: Downstream | Upstream) -> None:
         """It has read, or is gone."""
@@ -293,12 +311,28 @@ class ProxyServer:
     def _memory_changed(self, is_full: bool) -> None:  # noqa: FBT001  a callback's argument
         if is_full:
             self.log.warning("memory.full", limit_bytes=self.config.buffer_memory_bytes)
-        ends: list[Downstream | Upstream] = [*self.connections, *self.upstreams]
-        for end in ends:
+        for downstream in self.connections:
             if is_full:
-                end.gate.hold(MEMORY)
+                downstream.gate.hold(MEMORY)
             else:
-                end.gate.release(MEMORY)
+                downstream.gate.release(MEMORY)
+        for upstream in tuple(self.upstreams):
+            if is_full:
+                self.hold_where_full(upstream)
+            else:
+                upstream.gate.release(MEMORY)
+
+    def hold_where_full(self, upstream: Upstream) -> None:
+        """Stop reading the app while the memory is used up, but not where only reading it can free some.
+
+        A request that is held back for its turn waits for the response before it; and an app that does not
+        take a request's body may first want its response taken. Both for ever, were the app not read.
+        """
+        is_waited_for = upstream in self._held or (
+            upstream.relay is not None and bool(upstream.relay.downstream.pending)
+        )
+        if self.gauge.is_full and not is_waited_for:
+            upstream.gate.hold(MEMORY)
 
     # -- time ------------------------------------------------------------------------------------------------
 
@@ -340,19 +374,14 @@ class ProxyServer:
         self.log.error("callback.failed", where=where, traceback=traceback.format_exc())
         try:
             downstream = owner if isinstance(owner, Downstream) else owner.downstream
-            relay = downstream.relay
-            downstream.relay = None
-            if relay is not None and relay.upstream is not None:
-                relay.upstream.abort()
-            downstream.cut()
+            relay = downstream.relay if isinstance(owner, Downstream) else owner
+            try:
+                if relay is not None and relay.upstream is not None:
+                    relay.upstream.abort()
+            finally:
+                downstream.cut()
         except Exception:  # noqa: BLE001  see above
-            self.log.error("callback.failed", where="callback_failed", traceback=traceback.format_exc())
-
-    def _guarded(self, relay: Relay, call: Callable[[], None]) -> None:
-        try:
-            call()
-        except Exception:  # noqa: BLE001  one connection's fault must not be the process's
-            self.callback_failed(relay, "server.connect")
+            self.log.error("callback.failed", where="callback_failed", traceback=traceback.format_exc())  # noqa: TRY400  an EventLog
 
     def _task(self, work: Coroutine[None, None, None]) -> None:
         task = self._loop.create_task(work)
@@ -369,6 +398,17 @@ class ProxyServer:
 
     def __repr__(self) -> str:
         return f"ProxyServer({self.connections!r}, {self.pool!r}, stopping={self.is_stopping})"
+
+
+def _reason(problem: OSError) -> str:
+    """Why a connect failed, without the address: the text goes to clients.
+
+    A name that resolves to nothing has a number of its own kind (gai_strerror(3)), and several addresses that
+    fail together have none.
+    """
+    if isinstance(problem, socket.gaierror):
+        return problem.strerror or "its name has no address"
+    return os.strerror(problem.errno) if problem.errno else "none of its addresses answers"
 
 
 def _unmapped(ip: str) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pyinit.drain.outcomes import CutExchange
 from pyinit.drain.tracker import State
-from pyinit.proxy.flow import CONNECTING, MEMORY, PEER_IS_FULL
+from pyinit.proxy.flow import CONNECTING, PEER_IS_FULL
 
 if TYPE_CHECKING:
     from pyinit.errors import PyinitError
@@ -63,8 +63,7 @@ class Tunnel:
         upstream.relay = self
         if downstream.is_write_paused:
             upstream.gate.hold(PEER_IS_FULL)
-        if downstream.server.gauge.is_full:
-            upstream.gate.hold(MEMORY)
+        downstream.server.hold_where_full(upstream)
         if self._first:
             upstream.transport.write(self._first)
             self._first = b""
@@ -79,6 +78,9 @@ class Tunnel:
 
     def client_data(self, data: bytes) -> None:
         """See Relay."""
+        if self.downstream.is_newcomer:
+            self.downstream.is_newcomer = False
+            self.downstream.server.first_request(None)
         if self.upstream is None:
             self._first += data  # read before the gate closed: one read at most
         else:

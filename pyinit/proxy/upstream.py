@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import TYPE_CHECKING
 
 from pyinit.http1.head import HeadReader
@@ -27,14 +28,25 @@ class Upstream(asyncio.BufferedProtocol):
         idle_until_s: when the pool drops it.
     """
 
-    __slots__ = ("_server", "gate", "idle_until_s", "is_usable", "reader", "relay", "transport", "was_reused")
+    __slots__ = (
+        "_asked_by",
+        "_server",
+        "gate",
+        "idle_until_s",
+        "is_usable",
+        "reader",
+        "relay",
+        "transport",
+        "was_reused",
+    )
 
     transport: asyncio.Transport
     gate: ReadGate
 
-    def __init__(self, server: ProxyServer) -> None:
+    def __init__(self, server: ProxyServer, relay: Relay) -> None:
         self._server = server
         self.relay: Relay | None = None
+        self._asked_by: Relay | None = relay
         self.reader = HeadReader(RESPONSE_HEAD_MAX_BYTES, is_response=True)
         self.was_reused = False
         self.is_usable = True
@@ -45,8 +57,19 @@ class Upstream(asyncio.BufferedProtocol):
         transport.set_write_buffer_limits(high=0)
         self.transport = transport
         self.gate = ReadGate(transport)
-        self._server.upstreams.add(self)
-        self._server.stats.upstream_connects += 1
+        server, relay, self._asked_by = self._server, self._asked_by, None
+        server.upstreams.add(self)
+        server.stats.upstream_connects += 1
+        assert relay is not None  # noqa: S101  given at the start
+        try:
+            sock = transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            # Here, and not when the connect's future is seen to be done some turns of the loop later: an app's
+            # greeting, or its close, can have come by then.
+            relay.connected(self)
+        except Exception:  # noqa: BLE001  one connection's fault must not be the process's
+            server.callback_failed(relay, "upstream.connection_made")
+            self.abort()
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  one buffer serves all
         """See asyncio.BufferedProtocol."""
@@ -55,6 +78,8 @@ class Upstream(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """See asyncio.BufferedProtocol."""
         data = bytes(self._server.read_buffer[:nbytes])
+        if self.gate.reasons:
+            self.gate.enforce()
         relay = self.relay
         if relay is None:
             # A response before any request: whatever it answers, it is not ours to guess.
@@ -83,6 +108,7 @@ class Upstream(asyncio.BufferedProtocol):
         self.is_usable = False
         server = self._server
         server.upstreams.discard(self)
+        server.writes_resumed(self)  # what it did not take is held no longer
         relay, self.relay = self.relay, None
         if relay is None:
             server.pool.discard(self)
@@ -94,17 +120,28 @@ class Upstream(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         """See asyncio.Protocol: the app does not read; so neither do we read its client."""
-        downstream = getattr(self.relay, "downstream", None)
-        if downstream is not None:
-            downstream.gate.hold(PEER_IS_FULL)
-        self._server.writes_paused(self)
+        relay = self.relay
+        try:
+            if relay is not None:
+                relay.downstream.gate.hold(PEER_IS_FULL)
+            self._server.writes_paused(self)
+        except Exception:  # noqa: BLE001  as above
+            self._callback_failed("upstream.pause_writing")
 
     def resume_writing(self) -> None:
         """See asyncio.Protocol."""
-        self._server.writes_resumed(self)
-        downstream = getattr(self.relay, "downstream", None)
-        if downstream is not None:
-            downstream.gate.release(PEER_IS_FULL)
+        relay = self.relay
+        try:
+            self._server.writes_resumed(self)
+            if relay is not None:
+                relay.downstream.gate.release(PEER_IS_FULL)
+        except Exception:  # noqa: BLE001  as above
+            self._callback_failed("upstream.resume_writing")
+
+    def _callback_failed(self, where: str) -> None:
+        if self.relay is not None:
+            self._server.callback_failed(self.relay, where)
+        self.abort()
 
     def release(self, now_s: float, until_s: float) -> None:
         """The exchange is complete: back to the pool."""

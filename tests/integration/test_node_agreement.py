@@ -18,7 +18,8 @@ from pyinit.errors import ProtocolError
 from pyinit.http1.body import ChunkedBody
 from pyinit.http1.forward import Forwarder
 from pyinit.http1.framing import request_body
-from pyinit.http1.head import HeadReader, RequestParser
+from pyinit.http1.head import HeadReader
+from pyinit.http1.request import RequestParser
 
 pytestmark = pytest.mark.node
 

@@ -19,9 +19,10 @@ MIB = 1 << 20
 
 
 def test_connections_are_kept_on_both_sides() -> None:
-    with node(
-        "http.createServer((q,s)=>s.end(String(q.socket.remotePort))).listen(port,'127.0.0.1')"
-    ) as app, Client(app.port) as client:
+    with (
+        node("http.createServer((q,s)=>s.end(String(q.socket.remotePort))).listen(port,'127.0.0.1')") as app,
+        Client(app.port) as client,
+    ):
         first = client.get("/")
         assert first.get("connection") is None
         assert first.get("keep-alive") is None, "the app's hop-by-hop fields end here"
@@ -141,11 +142,17 @@ def test_websocket_and_events_pass_through() -> None:
                 "Sec-WebSocket-Version: 13",
                 f"Sec-WebSocket-Key: {key}",
             )
-            assert (answer.status, answer.get("connection"), answer.get("upgrade")) == (101, "Upgrade", "websocket")
+            assert (answer.status, answer.get("connection"), answer.get("upgrade")) == (
+                101,
+                "Upgrade",
+                "websocket",
+            )
             mask = b"\1\2\3\4"
             client.send(b"\x81\x82" + mask + bytes(c ^ m for c, m in zip(b"hi", mask, strict=False)))
             assert client.read(4) == b"\x81\x02hi"
-            client.send(b"\x88\x82" + mask + bytes(a ^ b for a, b in zip(struct.pack("!H", 1000), mask, strict=False)))
+            client.send(
+                b"\x88\x82" + mask + bytes(a ^ b for a, b in zip(struct.pack("!H", 1000), mask, strict=False))
+            )
             assert client.read(4) == b"\x88\x02" + struct.pack("!H", 1000)
             assert client.ends() == "fin"
         with Client(app.port) as client:
@@ -176,7 +183,12 @@ def test_a_client_that_leaves_is_an_abort_for_the_app() -> None:
 @pytest.mark.parametrize(
     ("route", "status"),
     [("/length", 200), ("/chunked", 200), ("/nothing", 502), ("/garbage", 502)],
-    ids=["short of its length", "before its last chunk", "without a response", "with something else than HTTP"],
+    ids=[
+        "short of its length",
+        "before its last chunk",
+        "without a response",
+        "with something else than HTTP",
+    ],
 )
 def test_an_app_that_breaks_off_is_never_a_clean_end(route: str, status: int) -> None:
     script = """http.createServer((q,s)=>{
@@ -200,7 +212,11 @@ def test_an_http10_client_gets_a_close_delimited_body_and_no_interim() -> None:
     with node(script) as app, Client(app.port) as client:
         client.send(b"GET / HTTP/1.0\r\n\r\n")
         answer = client.response()
-        assert (answer.interim, answer.get("transfer-encoding"), answer.get("connection")) == ([], None, "close")
+        assert (answer.interim, answer.get("transfer-encoding"), answer.get("connection")) == (
+            [],
+            None,
+            "close",
+        )
         assert answer.body == b"a" * 70000 + b"b"
         assert not answer.is_cut
 
@@ -216,7 +232,10 @@ def test_a_half_closed_client_is_still_answered() -> None:
 @pytest.mark.parametrize(
     ("raw", "status"),
     [
-        (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        (
+            b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            400,
+        ),
         (b"GET / HTTP/1.1\r\nHost: a\r\nX : y\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\n\r\n", 400),
         (b"GET / HTTP/1.1\nHost: a\n\n", 400),
@@ -240,7 +259,9 @@ def test_a_half_closed_client_is_still_answered() -> None:
         "many fields",
     ],
 )
-def test_what_breaks_the_rules_is_answered_and_closed_and_the_app_never_sees_it(raw: bytes, status: int) -> None:
+def test_what_breaks_the_rules_is_answered_and_closed_and_the_app_never_sees_it(
+    raw: bytes, status: int
+) -> None:
     script = """let n=0;http.createServer((q,s)=>{n++;s.end(String(n))}).listen(port,'127.0.0.1')"""
     with node(script) as app:
         with Client(app.port) as client:
@@ -283,7 +304,10 @@ def test_access_log_has_one_line_a_request_without_its_query() -> None:
             client.get("/nowhere")
         app.stop()
         lines = app.all_events("request.finished")
-        assert [(e["method"], e["target"], e["status"]) for e in lines] == [("GET", "/", 200), ("GET", "/nowhere", 404)]
+        assert [(e["method"], e["target"], e["status"]) for e in lines] == [
+            ("GET", "/", 200),
+            ("GET", "/nowhere", 404),
+        ]
         assert all(e["bytes_out"] > 0 and e["duration_s"] >= 0 for e in lines)
 
 

@@ -23,7 +23,9 @@ def free_port() -> int:
 def app_at(port: int) -> Iterator[subprocess.Popen[bytes]]:
     """The example app, in a process that is not ours to init."""
     process = subprocess.Popen(
-        ["node", str(EXAMPLE)], env={"PORT": str(port), "PATH": "/usr/local/bin:/usr/bin:/bin"}, stdout=subprocess.PIPE
+        ["node", str(EXAMPLE)],
+        env={"PORT": str(port), "PATH": "/usr/local/bin:/usr/bin:/bin"},
+        stdout=subprocess.PIPE,
     )
     assert process.stdout is not None
     try:
@@ -59,7 +61,7 @@ def test_a_drain_finishes_what_is_in_flight_and_exits_0() -> None:
         slow, idle = Client(sidecar.port), Client(sidecar.port)
         assert idle.get("/").status == 200
         slow.request("/slow?ms=500")
-        eventually(lambda: slow.is_open(), "sent")
+        eventually(slow.is_open, "sent")
         with Client(sidecar.port) as other:
             assert other.get("/").status == 200, "the slow one has been read by now"
         sidecar.signal(signal.SIGTERM)

@@ -80,7 +80,14 @@ def test_what_cannot_work_is_refused_with_the_reason(arguments: tuple[str, ...],
 def test_a_connect_is_refused_until_the_app_is_ready() -> None:
     port = free_port()
     script = f"process.on('SIGUSR2',()=>{{{HELLO}}});setInterval(()=>{{}},1e6);console.log('up')"
-    with front("--listen", str(port), "--", "node", "-e", "const http=require('http'),port=process.env.PORT;" + script) as app:
+    with front(
+        "--listen",
+        str(port),
+        "--",
+        "node",
+        "-e",
+        "const http=require('http'),port=process.env.PORT;" + script,
+    ) as app:
         eventually(lambda: "up" in app.stdout, "the app runs")
         with pytest.raises(ConnectionRefusedError):
             Client(port)
@@ -130,7 +137,9 @@ def test_a_tcp_listener_relays_bytes_with_half_close() -> None:
 
 def test_an_app_with_a_port_of_its_own_and_an_app_on_a_unix_socket(tmp_path: Path) -> None:
     port = free_port()
-    script = f"require('http').createServer((q,s)=>s.end(String(process.env.PORT))).listen({port},'127.0.0.1')"
+    script = (
+        f"require('http').createServer((q,s)=>s.end(String(process.env.PORT))).listen({port},'127.0.0.1')"
+    )
     with front("--listen", "127.0.0.1:0", "--upstream", str(port), "--", "node", "-e", script) as app:
         with Client(app.port) as client:
             assert client.get("/").body == b"undefined", "PORT is set for auto alone"
@@ -142,7 +151,9 @@ def test_an_app_with_a_port_of_its_own_and_an_app_on_a_unix_socket(tmp_path: Pat
 
 
 def test_the_port_variable_can_have_another_name() -> None:
-    script = "http.createServer((q,s)=>s.end(String(process.env.PORT))).listen(process.env.APP_PORT,'127.0.0.1')"
+    script = (
+        "http.createServer((q,s)=>s.end(String(process.env.PORT))).listen(process.env.APP_PORT,'127.0.0.1')"
+    )
     with node(script, "--port-env", "APP_PORT", env={"PORT": "9"}) as app, Client(app.port) as client:
         assert client.get("/").body == b"9", "PORT is handed on as it was"
 
@@ -312,7 +323,11 @@ def test_the_platform_and_the_assumed_budget_are_said(
 ) -> None:
     with front("--listen", "127.0.0.1:0", "--", "true", env=env) as app:
         event = app.wait_event("platform.found")
-        assert (event["platform"], event["stop_timeout_s"], event["drain_delay_s"]) == (platform, stop_s, delay_s)
+        assert (event["platform"], event["stop_timeout_s"], event["drain_delay_s"]) == (
+            platform,
+            stop_s,
+            delay_s,
+        )
         assert "assumed" in event["note"]
 
 

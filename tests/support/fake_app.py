@@ -1,8 +1,8 @@
-"""An app made of a script: for each connection a coroutine that reads, writes, waits, closes or resets.
+r"""An app made of a script: for each connection a coroutine that reads, writes, waits, closes or resets.
 
     async def script(it: AppConnection) -> None:
         await it.request()
-        await it.send(b"HTTP/1.1 200 OK\\r\\n", b"Content-Length: 2\\r\\n\\r\\nok")
+        await it.send(b"HTTP/1.1 200 OK\r\n", b"Content-Length: 2\r\n\r\nok")
         it.reset()
 
 What a script does not close is closed when it ends.
@@ -10,7 +10,6 @@ What a script does not close is closed when it ends.
 
 import asyncio
 import socket
-import struct
 from collections.abc import Awaitable, Callable
 
 from tests.support.raw_client import RawSocket, dechunked
@@ -97,7 +96,7 @@ class FakeApp:
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         self._sock.bind(("127.0.0.1", 0))
         self._sock.listen(100)
-        self._sock.setblocking(False)
+        self._sock.settimeout(0)
         self.port = int(self._sock.getsockname()[1])
         self.connections: list[AppConnection] = []
         self.faults: list[BaseException] = []
@@ -148,7 +147,7 @@ def response(
 
 
 def answering(*responses: bytes) -> Script:
-    """A script that answers each request of a connection with the next of these, and the last of them for ever."""
+    """A script that answers each request of a connection with the next of these; the last one repeats."""
 
     async def script(it: AppConnection) -> None:
         turn = 0
@@ -169,8 +168,3 @@ def echoing() -> Script:
             await it.send(response(request.body, b"X-Method: " + request.method))
 
     return script
-
-
-def reset_on_close(sock: socket.socket) -> None:
-    """Have a close send RST (socket(7))."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -32,14 +32,16 @@ class Front:
         other_lines: of stderr that were no JSON.
     """
 
-    def __init__(self, arguments: Sequence[str], env: Mapping[str, str] | None = None, **options: Any) -> None:
+    def __init__(
+        self, arguments: Sequence[str], env: Mapping[str, str] | None = None, **options: Any
+    ) -> None:
         self.events: list[Event] = []
         self.other_lines: list[str] = []
         self._queue: queue.Queue[Event | None] = queue.Queue()
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PYINIT_")}
         environment |= {"PYTHONPATH": str(ROOT), **(env or {})}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "pyinit", "--log-format", "json", *arguments],
+            self._command(["--log-format", "json", *arguments]),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -52,6 +54,9 @@ class Front:
         self._stdout: list[bytes] = []
         self._stdout_reader = threading.Thread(target=self._read_stdout, daemon=True)
         self._stdout_reader.start()
+
+    def _command(self, arguments: list[str]) -> list[str]:
+        return [sys.executable, "-m", "pyinit", *arguments]
 
     def _read(self) -> None:
         assert self.process.stderr is not None
@@ -84,17 +89,27 @@ class Front:
             if matches(event):
                 return event
         end_s = time.monotonic() + DEADLINE_S
-        while True:
-            try:
-                event = self._queue.get(timeout=max(0.0, end_s - time.monotonic()))
-            except queue.Empty:
-                raise AssertionError(f"no {name} {fields} in {self.events} {self.other_lines}") from None
-            if event is None:
-                self._queue.put(None)
-                raise AssertionError(f"ended without {name} {fields}: {self.events} {self.other_lines}")
-            self.events.append(event)
-            if matches(event):
-                return event
+        while not matches(event := self._next_event(end_s, f"{name} {fields}")):
+            pass
+        return event
+
+    def wait_count(self, name: str, count: int) -> None:
+        """Wait until so many events of that name have come."""
+        left = count - sum(event.get("event") == name for event in self.events)
+        end_s = time.monotonic() + DEADLINE_S
+        while left > 0:
+            left -= self._next_event(end_s, f"{left} more {name}").get("event") == name
+
+    def _next_event(self, end_s: float, what: str) -> Event:
+        try:
+            event = self._queue.get(timeout=max(0.0, end_s - time.monotonic()))
+        except queue.Empty:
+            raise AssertionError(f"no {what} in {self.events[-20:]} {self.other_lines}") from None
+        if event is None:
+            self._queue.put(None)
+            raise AssertionError(f"ended without {what}: {self.events[-20:]} {self.other_lines}")
+        self.events.append(event)
+        return event
 
     def all_events(self, name: str) -> list[Event]:
         """Every event of that name, once the process has ended."""
@@ -176,7 +191,9 @@ def example(*arguments: str, env: Mapping[str, str] | None = None) -> Iterator[F
 def node(script: str, *arguments: str, env: Mapping[str, str] | None = None) -> Iterator[Front]:
     """A Node script behind a pyinit on a free port. It has ``http``, ``net`` and PORT as ``port``."""
     prologue = "const http=require('http'),net=require('net'),port=process.env.PORT;"
-    with front("--listen", "127.0.0.1:0", *arguments, "--", "node", "-e", prologue + script, env=env) as running:
+    with front(
+        "--listen", "127.0.0.1:0", *arguments, "--", "node", "-e", prologue + script, env=env
+    ) as running:
         yield running
 
 

@@ -3,6 +3,7 @@
 import socket
 import time
 from types import TracebackType
+from typing import Self
 
 from tests.support.front import DEADLINE_S
 
@@ -132,16 +133,17 @@ class Client:
             return "reset" if self.was_reset else "fin"
 
     def is_open(self) -> bool:
-        """Whether neither FIN nor data is there now."""
-        self.sock.setblocking(False)
+        """Whether neither FIN, reset nor data is there now."""
+        self.sock.settimeout(0)
         try:
-            return bool(self.sock.recv(1, socket.MSG_PEEK)) and False
+            self.sock.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
             return True
         except ConnectionResetError:
             return False
         finally:
             self.sock.settimeout(DEADLINE_S)
+        return False
 
     def _until(self, marker: bytes) -> bytes:
         while marker not in self._buffer:
@@ -178,7 +180,7 @@ class Client:
         """A test's connections end with it."""
         self.sock.close()
 
-    def __enter__(self) -> "Client":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

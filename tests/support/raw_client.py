@@ -21,7 +21,7 @@ class RawSocket:
     """
 
     def __init__(self, sock: socket.socket) -> None:
-        sock.setblocking(False)
+        sock.settimeout(0)
         self.sock = sock
         self.ending: str | None = None
         self._buffer = b""
@@ -58,6 +58,10 @@ class RawSocket:
 
     # -- reading ---------------------------------------------------------------------------------------------
 
+    def widen(self) -> None:
+        """Take much at a time from here on, after a small SO_RCVBUF has done its work."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+
     async def some(self) -> bytes:
         """What there is, or comes next; empty at the end, whichever way it came (see ``ending``)."""
         if self._buffer:
@@ -74,14 +78,14 @@ class RawSocket:
 
     async def exactly(self, size: int) -> bytes:
         """So many bytes. Raises EOFError, with what came."""
-        data = b""
+        data = bytearray()
         while len(data) < size:
             piece = await self.some()
             if not piece:
-                raise EOFError(data)
+                raise EOFError(bytes(data))
             data += piece
-        data, self._buffer = data[:size], data[size:] + self._buffer
-        return data
+        self._buffer = bytes(data[size:]) + self._buffer
+        return bytes(data[:size])
 
     async def until(self, marker: bytes) -> bytes:
         """Everything up to a marker, with it. Raises EOFError, with what came."""
@@ -181,7 +185,7 @@ class RawClient(RawSocket):
             receive_bytes: SO_RCVBUF, for a client that is soon full.
         """
         sock = socket.socket()
-        sock.setblocking(False)
+        sock.settimeout(0)
         if receive_bytes is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         try:
@@ -192,7 +196,7 @@ class RawClient(RawSocket):
         return cls(sock)
 
     async def response(self, *, method: bytes = b"GET") -> Response:
-        """One response to its end; ``is_cut`` where it ends before that. Raises EOFError where none begins."""
+        """One response to its end; ``is_cut`` where it ends before. Raises EOFError where none begins."""
         interim: list[int] = []
         while True:
             head = await self.until(b"\r\n\r\n")

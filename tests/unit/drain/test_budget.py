@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from pyinit.drain.budget import CHILD_SHARE, KILL_RESERVE_S, RESERVE_S, Budget
 from pyinit.errors import SettingsError
 from pyinit.platform import PLATFORMS
+from tests.support.strategies import law
 
 
 def platform_budget(name: str) -> Budget:
@@ -17,6 +18,7 @@ def platform_budget(name: str) -> Budget:
     )
 
 
+@law
 @given(
     stop_timeout_s=st.floats(0, 4000),
     drain_delay_s=st.floats(0, 4000),

@@ -27,6 +27,7 @@ from pyinit.drain.phases import (
     StopRequested,
 )
 from tests.support.diagram import diagram, edges
+from tests.support.strategies import law
 
 README = Path(__file__).resolve().parents[3] / "README.md"
 SIGTERM, SIGINT = 15, 2
@@ -337,9 +338,10 @@ class Run:
         self.stop_s: float | None = None
         self.now_s = 1000.0
         for event, wait_s in steps:
-            self._deadlines_until(self.now_s + wait_s)
-            self.now_s += wait_s
-            self._hand(event, self.now_s)
+            at_s = self.now_s + wait_s
+            self._deadlines_until(at_s)
+            self.now_s = at_s
+            self._hand(event, at_s)
         self._deadlines_until(float("inf"))
 
     def _deadlines_until(self, end_s: float) -> None:
@@ -356,6 +358,7 @@ class Run:
         self.phases.append(self.machine.phase)
 
 
+@law
 @given(budget=budgets, steps=runs, has_child=st.booleans())
 def test_once_a_stop_was_requested_it_ends_within_the_budget(
     *, budget: Budget, steps: list[tuple[Event, float]], has_child: bool
@@ -370,6 +373,7 @@ def test_once_a_stop_was_requested_it_ends_within_the_budget(
     assert m.entered_s[P.DONE] <= max(m.began_s + budget.total_s, run.stop_s)
 
 
+@law
 @given(budget=budgets, steps=runs, has_child=st.booleans())
 def test_it_never_goes_back_a_phase(
     *, budget: Budget, steps: list[tuple[Event, float]], has_child: bool
@@ -378,6 +382,7 @@ def test_it_never_goes_back_a_phase(
     assert indexes == sorted(indexes)
 
 
+@law
 @given(budget=budgets, steps=runs, has_child=st.booleans())
 def test_each_action_is_ordered_once_at_most(
     *, budget: Budget, steps: list[tuple[Event, float]], has_child: bool
@@ -386,11 +391,13 @@ def test_each_action_is_ordered_once_at_most(
     assert len(actions) == len(set(actions))
 
 
+@law
 @given(budgets, runs)
 def test_a_sidecar_never_signals(budget: Budget, steps: list[tuple[Event, float]]) -> None:
     assert not {A.SIGNAL_CHILD, A.KILL_CHILD} & set(Run(budget, steps, has_child=False).actions)
 
 
+@law
 @given(budget=budgets, steps=runs, has_child=st.booleans())
 def test_the_last_action_is_finish_and_it_comes_with_done(
     *, budget: Budget, steps: list[tuple[Event, float]], has_child: bool
@@ -400,6 +407,7 @@ def test_the_last_action_is_finish_and_it_comes_with_done(
     assert A.FINISH not in run.actions[:-1]
 
 
+@law
 @given(budgets, runs)
 def test_the_app_is_signalled_only_after_what_was_left_has_been_cut(
     budget: Budget, steps: list[tuple[Event, float]]
@@ -411,6 +419,7 @@ def test_the_app_is_signalled_only_after_what_was_left_has_been_cut(
         assert [action for action in actions if action in order] == order
 
 
+@law
 @given(budgets, runs)
 def test_phases_are_left_in_time(budget: Budget, steps: list[tuple[Event, float]]) -> None:
     """The part of each phase is kept, as long as the stop came before that part was over."""
@@ -427,6 +436,7 @@ def test_phases_are_left_in_time(budget: Budget, steps: list[tuple[Event, float]
             assert m.entered_s[following] <= left[phase]
 
 
+@law
 @given(st.lists(st.floats(0, 10), max_size=20), st.floats(0.1, 4))
 def test_the_lame_duck_ends_two_seconds_after_the_last_newcomer(
     arrivals: list[float], delay_s: float

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyinit.drain.tracker import State, Tracker
+from tests.support.strategies import law
 
 
 class Connection:
@@ -34,6 +35,7 @@ steps = st.lists(
 )
 
 
+@law
 @given(steps)
 def test_the_census_equals_a_recount(sequence: list[tuple[str | State, int]]) -> None:
     counted = Counted()

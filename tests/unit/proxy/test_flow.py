@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyinit.proxy.flow import CONNECTING, MEMORY, PEER_IS_FULL, PIPELINED, MemoryGauge, ReadGate
+from tests.support.strategies import law
 
 REASONS = [PEER_IS_FULL, CONNECTING, PIPELINED, MEMORY]
 
@@ -51,6 +52,7 @@ def test_the_reasons_are_bits_of_their_own() -> None:
     assert sum(REASONS) == PEER_IS_FULL | CONNECTING | PIPELINED | MEMORY == 15
 
 
+@law
 @given(st.lists(st.tuples(st.booleans(), st.sampled_from(REASONS))))
 def test_it_is_read_exactly_when_no_reason_holds(steps: list[tuple[bool, int]]) -> None:
     it, transport = gate()
@@ -135,6 +137,7 @@ def test_it_is_full_until_a_quarter_is_free() -> None:
     assert (it.held_bytes, it.is_full, said) == (75, False, [True, False])
 
 
+@law
 @given(st.integers(1, 1000), st.lists(st.integers(-500, 500)))
 def test_it_says_each_change_once(limit_bytes: int, changes: list[int]) -> None:
     it, said = gauge(limit_bytes)

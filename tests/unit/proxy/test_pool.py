@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyinit.proxy.pool import IDLE_WITHOUT_HINT_S, MARGIN_S, Pool, idle_until_s
+from tests.support.strategies import law
 
 
 class Connection:
@@ -110,6 +111,7 @@ def test_closing_closes_all_and_whatever_comes_back() -> None:
     assert (len(pool), pool.is_closed) == (0, True)
 
 
+@law
 @given(
     is_fifo=st.booleans(),
     steps=st.lists(st.tuples(st.sampled_from(["put", "take", "expire", "spoil"]), st.floats(0, 3))),
