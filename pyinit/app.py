@@ -15,21 +15,19 @@ from typing import TYPE_CHECKING, assert_never
 
 import uvloop
 
-from pyinit import limits, logsetup, ports
+from pyinit import diagnosis, logsetup
+from pyinit.assembly import build_front, upstream_address
 from pyinit.drain import phases
 from pyinit.drain.phases import Action, DrainMachine, Phase
 from pyinit.drain.report import report_fields
 from pyinit.errors import DrainAborted
-from pyinit.front import LOOPBACK
 from pyinit.init import signals
 from pyinit.init.child import Child
 from pyinit.init.run import OWN_FAILURE
 from pyinit.init.signals import Forwarding
 from pyinit.log import Sink
-from pyinit.proxy.config import ProxyConfig, UpstreamAddress
 from pyinit.proxy.listener import address_text
 from pyinit.proxy.probe import Probe
-from pyinit.proxy.server import ProxyServer
 
 if TYPE_CHECKING:
     from pyinit.front import Start
@@ -43,8 +41,6 @@ _FIRST_DIAGNOSIS_S = 3.0
 # design 4: the child is gone: what waits is answered, and within a second we are too.
 _LAST_WORDS_S = 0.9
 _NOT_READY_AFTER = 3
-# A close takes a turn of the loop or two; one that does not come must not hold the signal back.
-_POOL_CLOSES_S = 0.05
 
 
 def run(start: Start) -> int:
@@ -54,6 +50,11 @@ def run(start: Start) -> int:
     try:
         return loop.run_until_complete(_run(start))
     finally:
+        # What is still under way (a connect, a probe) has nobody to report to.
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         loop.close()
 
 
@@ -86,11 +87,14 @@ class App:
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(self._callback_failed)
         self._machine = DrainMachine(start.budget, has_child=start.child_pid is not None)
-        self._server = ProxyServer(
-            proxy_config(start),
-            log,
+        sockets = [(socket.socket(fileno=sock.detach()), is_raw) for sock, is_raw in start.bound]
+        self._listening = [(address_text(sock), is_raw) for sock, is_raw in sockets]
+        self._front = build_front(
+            start,
+            sockets,
             on_quiet=lambda: self._handle(phases.Quiet()),
             on_new_connection=lambda: self._handle(phases.ConnectionOpened()),
+            log=log,
         )
         self._child = Child(
             start.child_pid,
@@ -99,18 +103,16 @@ class App:
             warn_on_reap=settings.warn_on_reap,
             on_signal=self._signalled,
             on_exit=self._child_exited,
+            on_other_exit=self._front.exited,
             log=log,
         )
-        self._probe = Probe(self._server.config.upstream, settings.ready_path)
+        self._probe = Probe(upstream_address(start), settings.ready_path)
         self._stop_signals = frozenset((signals.SIGTERM, signals.SIGINT, *settings.stop_signals))
-        self._sockets = [(socket.socket(fileno=sock.detach()), is_raw) for sock, is_raw in start.bound]
         self._timer: asyncio.TimerHandle | None = None
         self._done: asyncio.Future[int] = self._loop.create_future()
         self._readiness: asyncio.Task[None] | None = None
         self._signalling: asyncio.Task[None] | None = None
         self._finishing: asyncio.Task[None] | None = None
-        self._quiet = asyncio.Event()
-        self._has_listened = False
         self._code_override: int | None = None
         self.not_ready: str | None = "starting"
 
@@ -118,7 +120,8 @@ class App:
         """Run until the end; returns the exit code."""
         self._announce()
         self._child.attach(self._loop)
-        self._readiness = self._loop.create_task(self._become_ready())
+        self._front.start()
+        self._readiness = self._loop.create_task(self._watch_readiness())
         # What start-up made stays to the end; the collector need not walk it again and again.
         gc.collect()
         gc.freeze()
@@ -127,8 +130,8 @@ class App:
     def _announce(self) -> None:
         start, settings = self._start, self._start.settings
         budget = start.budget
-        for sock, is_raw in self._sockets:
-            self._log.info("listener.bound", address=address_text(sock), raw=is_raw)
+        for address, is_raw in self._listening:
+            self._log.info("listener.bound", address=address, raw=is_raw)
         fields: dict[str, object] = {
             "platform": start.platform.name,
             "found_by": start.found_by,
@@ -152,6 +155,20 @@ class App:
 
     # -- readiness -------------------------------------------------------------------------------------------
 
+    async def _watch_readiness(self) -> None:
+        """Until ready, and then as long as --ready-path asks; a fault of ours in it is retried, not final."""
+        while True:
+            try:
+                if self._machine.phase is Phase.STARTING:
+                    await self._become_ready()
+                if self._start.settings.ready_path is not None:
+                    await self._keep_asking(self._start.settings.ready_interval_s)
+            except Exception:  # noqa: BLE001  a probe that fails must not leave the app unreachable for ever
+                self._log.error("callback.failed", where="readiness", traceback=traceback.format_exc())
+                await asyncio.sleep(1)
+            else:
+                return
+
     async def _become_ready(self) -> None:
         settings = self._start.settings
         waiting = self._loop.create_task(self._await_app())
@@ -172,14 +189,17 @@ class App:
             await waiting
         finally:
             waiting.cancel()
-        if self._start.child_pid is not None:
-            self._warn_of_exposure()
+        exposed = diagnosis.exposed_address(self._start)
+        if exposed is not None:
+            self._log.warning(
+                "upstream.exposed",
+                address=exposed,
+                reason="the app can be reached past the proxy: have it listen on 127.0.0.1",
+            )
         self.not_ready = None
         self._handle(phases.ChildReady())
         duration_s = round(monotonic() - self._start.began_s, 3)
         self._log.info("app.ready", upstream=str(self._start.upstream), duration_s=duration_s)
-        if settings.ready_path is not None:
-            await self._keep_asking(settings.ready_interval_s)
 
     @staticmethod
     def _warn_times(limit_s: float) -> list[float]:
@@ -189,10 +209,11 @@ class App:
 
     async def _await_app(self) -> None:
         """Ready, and it is our app that answers."""
+        await self._front.ready()
         said = False
         while True:
             await self._probe.wait_until_ready()
-            if not self._is_stranger():
+            if not diagnosis.is_stranger(self._start):
                 return
             if not said:
                 said = True
@@ -203,58 +224,15 @@ class App:
                 )
             await asyncio.sleep(1)
 
-    def _is_stranger(self) -> bool:
-        """Whether what listens on the app's port is certainly not of our child's processes."""
-        start = self._start
-        if start.child_pid is None or start.upstream.port is None or start.hosts != LOOPBACK:
-            return False
-        found = [it for it in ports.listening() if it.port == start.upstream.port]
-        held = ports.inodes(ports.descendants(start.child_pid))
-        return bool(found) and held is not None and not any(it.inode in held for it in found)
-
     def _say_not_ready(self, elapsed_s: float, *, is_late: bool) -> None:
         """One line on an app that does not answer: where it listens instead, if that can be seen."""
         start = self._start
         fields: dict[str, object] = {"upstream": str(start.upstream), "seconds": elapsed_s}
-        hint = self._diagnose()
+        hint = diagnosis.other_port(start)
         if hint is not None:
             fields["reason"] = hint
         if is_late or hint is not None:
             self._log.warning("app.not_ready", **fields)
-
-    def _diagnose(self) -> str | None:
-        start = self._start
-        if start.child_pid is None:
-            return None
-        held = ports.inodes(ports.descendants(start.child_pid))
-        elsewhere = sorted({it.port for it in ports.listening() if held and it.inode in held})
-        if not elsewhere or start.upstream.port in elsewhere:
-            return None
-        public = [address.port for address in start.settings.listens]
-        told = (
-            f"${start.settings.port_env}"
-            if start.is_auto and start.settings.port_env
-            else str(start.upstream)
-        )
-        for port in elsewhere:
-            if port in public:
-                return (
-                    f"the app listens on the public port {port} itself, beside us: it has to listen on {told}"
-                )
-        return f"the app listens on port {elsewhere[0]}, not on {told}: give --upstream {elsewhere[0]}"
-
-    def _warn_of_exposure(self) -> None:
-        port = self._start.upstream.port
-        if port is None:
-            return
-        for it in ports.listening():
-            if it.port == port and not it.is_loopback:
-                self._log.warning(
-                    "upstream.exposed",
-                    address=f"{it.ip}:{it.port}",
-                    reason="the app can be reached past the proxy: have it listen on 127.0.0.1",
-                )
-                return
 
     async def _keep_asking(self, interval_s: float) -> None:
         """The repeated --ready-path probe: a hung app turns not ready, and comes back. The child is left alone."""
@@ -309,15 +287,12 @@ class App:
         before = machine.phase
         try:
             actions = machine.handle(event, monotonic())
-        except Exception:  # noqa: BLE001  PID 1 may not fall over; the signal at least must get through
-            self._log.error("drain.failed", event_type=type(event).__name__, traceback=traceback.format_exc())
-            if isinstance(event, phases.StopRequested):
-                self._child.pass_on(event.signum)
+        except Exception as problem:  # noqa: BLE001  the core itself: front.start ends us, the child in its time
+            if not self._done.done():
+                self._done.set_exception(problem)
             return
         if machine.phase is not before:
-            self._log.info(
-                "drain.phase_changed", phase=machine.phase.value, was=before.value, **self._census()
-            )
+            self._log_phase(machine.phase, before)
         for action in actions:
             try:
                 self._do(action)
@@ -325,9 +300,13 @@ class App:
                 self._log.error("drain.action_failed", action=action.name, traceback=traceback.format_exc())
         self._arm()
 
-    def _census(self) -> dict[str, int]:
-        counts = self._server.connections.census()
-        return {state.value: count for state, count in counts.items() if count}
+    def _log_phase(self, phase: Phase, before: Phase) -> None:
+        """With the census of this moment, which workers have to be asked for."""
+        self._front.ask(
+            lambda now: self._log.info(
+                "drain.phase_changed", phase=phase.value, was=before.value, **now.census
+            )
+        )
 
     def _arm(self) -> None:
         if self._timer is not None:
@@ -344,7 +323,7 @@ class App:
                 self._start_accepting()
             case Action.ANNOUNCE_STOP:
                 self.not_ready = "stopping"
-                self._server.announce_stop()
+                self._front.announce_stop()
                 if self._readiness is not None and self._readiness is not asyncio.current_task():
                     self._readiness.cancel()
                 if self._start.settings.drain_notify:
@@ -352,15 +331,15 @@ class App:
             case Action.STOP_ACCEPTING:
                 self._stop_accepting()
             case Action.CLOSE_IDLE:
-                self._server.close_idle()
+                self._front.close_idle()
             case Action.CUT:
                 if self._child.code is None:
                     error = DrainAborted("this server is stopping", 503)
                 else:
                     error = DrainAborted("the app has exited", 502)
-                self._server.cut(error)
+                self._front.cut(error)
             case Action.CLOSE_POOL:
-                self._server.close_pool()
+                self._front.close_pool()
             case Action.SIGNAL_CHILD:
                 self._signalling = self._loop.create_task(self._signal_child())
             case Action.KILL_CHILD:
@@ -372,9 +351,8 @@ class App:
                 assert_never(action)
 
     def _start_accepting(self) -> None:
-        self._has_listened = True
         try:
-            self._server.listen(self._sockets)
+            self._front.listen()
         except OSError as problem:
             # Bound since before the app's start, so only somebody who shares the port on purpose gets here.
             reason = problem.strerror or str(problem)
@@ -384,20 +362,15 @@ class App:
 
     async def _signal_child(self) -> None:
         """The stop signal, once our connections to the app are closed: its own server.close() waits for them."""
-        end_s = monotonic() + _POOL_CLOSES_S
-        while self._server.upstreams and monotonic() < end_s:
-            await asyncio.sleep(0)
+        await self._front.upstreams_gone()
         self._child.pass_on(self._machine.stop_signum or signals.SIGTERM)
 
     def _stop_accepting(self) -> None:
-        if not self._has_listened:
-            for sock, _ in self._sockets:
-                sock.close()
         machine, budget = self._machine, self._start.budget
         began_s = machine.began_s if machine.began_s is not None else monotonic()
         left_s = began_s + budget.drain_s - monotonic()
         limit_s = left_s / 2 if self._child.code is None else 0.0
-        self._server.stop_accepting(max(0.0, limit_s))
+        self._front.stop_accepting(max(0.0, limit_s))
 
     async def _finish(self) -> None:
         """The last words: what is still on its way, the report, the exit code."""
@@ -406,25 +379,23 @@ class App:
         except Exception:  # noqa: BLE001  whatever fails here, we exit
             self._log.error("drain.action_failed", action="FINISH", traceback=traceback.format_exc())
         finally:
-            self._done.set_result(self._exit_code())
+            if not self._done.done():
+                self._done.set_result(self._exit_code())
 
     async def _last_words(self) -> None:
         limit_s = _LAST_WORDS_S
         if self._machine.began_s is not None:
             left_s = self._machine.began_s + self._start.budget.total_s - monotonic()
             limit_s = max(0.0, min(limit_s, left_s))
-        end_s = monotonic() + limit_s
-        while monotonic() < end_s and (self._server.connections or self._server.listeners):
-            await asyncio.sleep(0.01)
-        self._server.abort()
-        fields = report_fields(self._machine, self._server.outcomes, monotonic())
+        await self._front.settle(limit_s)
+        fields = report_fields(self._machine, self._front.outcomes, monotonic())
         self._log.info("drain.finished", exit_code=self._exit_code(), **fields)
 
     def _exit_code(self) -> int:
         settings = self._start.settings
         if self._code_override is not None:
             return self._code_override
-        if settings.drain_exit_code is not None and self._server.outcomes.cut_count:
+        if settings.drain_exit_code is not None and self._front.outcomes.cut_count:
             return settings.drain_exit_code
         if self._start.child_pid is None:
             return 0
@@ -436,36 +407,8 @@ class App:
         """Whatever a callback of the loop let through: logged, and the loop goes on."""
         problem = context.get("exception")
         trace = "".join(traceback.format_exception(problem)) if isinstance(problem, BaseException) else None
-        self._server.stats.callback_faults += 1
+        self._front.count_fault()
         self._log.error("callback.failed", where=str(context.get("message")), traceback=trace)
 
     def __repr__(self) -> str:
-        return f"App({self._machine!r}, {self._server!r}, {self._child!r})"
-
-
-def proxy_config(start: Start) -> ProxyConfig:
-    """What the proxy is told, from settings, platform and machine."""
-    settings, upstream = start.settings, start.upstream
-    descriptors = limits.raise_descriptor_limit()
-    return ProxyConfig(
-        upstream=UpstreamAddress(hosts=start.hosts, port=upstream.port or 0, path=upstream.path or ""),
-        trusted=tuple(settings.trust),
-        forwarded=settings.forwarded,
-        via=b"" if settings.via == "off" else settings.via.encode(),
-        adds_request_id=settings.request_id,
-        pool_is_fifo=settings.pool == "fifo",
-        head_max_bytes=settings.head_max_bytes,
-        fields_max=settings.fields_max,
-        head_timeout_s=settings.head_timeout_s,
-        idle_timeout_s=settings.idle_timeout_s or start.platform.idle_timeout_s,
-        body_timeout_s=settings.body_timeout_s,
-        write_timeout_s=settings.write_timeout_s,
-        body_max_bytes=settings.body_max_bytes,
-        connect_timeout_s=settings.connect_timeout_s,
-        response_timeout_s=settings.response_timeout_s,
-        max_connections=settings.max_connections or limits.max_connections(descriptors),
-        buffer_memory_bytes=settings.buffer_memory_bytes or limits.buffer_memory_bytes(),
-        idle_grace_s=settings.idle_grace_s,
-        access_log=settings.access_log,
-        logs_query=settings.log_query,
-    )
+        return f"App({self._machine!r}, {self._front!r}, {self._child!r})"

@@ -1,7 +1,8 @@
-"""What the machine allows us: descriptors and memory."""
+"""What the machine allows us: descriptors, memory and processors."""
 
 from __future__ import annotations
 
+import os
 import resource
 from pathlib import Path
 
@@ -59,3 +60,57 @@ def _limit(path: Path) -> int | None:
     except OSError:
         return None
     return int(text) if text.isdigit() and 0 < int(text) < _NO_LIMIT_BYTES else None
+
+
+def cpu_count(
+    root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup"), usable: int | None = None
+) -> int:
+    """Whole processors that are ours: by the cgroup's quota, v2 or v1, and by affinity; at least 1.
+
+    The host's number is no measure: in a container of one CPU on a machine of 64, 64 workers would share the
+    one's time slices. A part of a processor does not count, as it is spent on being throttled.
+
+    Args:
+        root: where cgroups are mounted; a container sees its own there.
+        own: names our cgroup, for where the whole tree is seen.
+        usable: processors we may run on; None asks the kernel.
+    """
+    if usable is None:
+        usable = len(os.sched_getaffinity(0))
+    try:
+        lines = own.read_text().splitlines()
+    except OSError:
+        lines = []
+    quotas = [_cpu_max(root / "cpu.max"), _cfs_quota(root / "cpu"), _cfs_quota(root / "cpu,cpuacct")]
+    for line in lines:
+        _, _, rest = line.partition(":")
+        controllers, _, text = rest.partition(":")
+        path = Path(text.lstrip("/"))
+        if ".." in path.parts:
+            continue  # outside of our cgroup namespace: not to be seen from here
+        # A quota holds for all below it, so each ancestor's counts too.
+        for place in (path, *path.parents):
+            if not controllers:
+                quotas.append(_cpu_max(root / place / "cpu.max"))
+            elif "cpu" in controllers.split(","):
+                quotas += [_cfs_quota(root / name / place) for name in ("cpu", controllers)]
+    return max(1, min([usable, *(int(quota) for quota in quotas if quota is not None)]))
+
+
+def _cpu_max(path: Path) -> float | None:
+    """Processors by v2's file: quota and period in microseconds, or ``max``."""
+    try:
+        quota, period = path.read_text().split()
+        return int(quota) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
+
+
+def _cfs_quota(folder: Path) -> float | None:
+    """The same by v1's two files; a quota of -1 is none."""
+    try:
+        quota = int((folder / "cpu.cfs_quota_us").read_text())
+        period = int((folder / "cpu.cfs_period_us").read_text())
+        return quota / period if quota > 0 else None
+    except (OSError, ValueError, ZeroDivisionError):
+        return None

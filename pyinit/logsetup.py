@@ -35,13 +35,14 @@ def is_json(log_format: str, fd: int = 2) -> bool:
     return log_format == "json" or (log_format == "auto" and not os.isatty(fd))
 
 
-def configure(log_format: str, level: str, sink: Sink) -> EventLog:
+def configure(log_format: str, level: str, sink: Sink, **bound: object) -> EventLog:
     """A logger for the whole run.
 
     Args:
         log_format: auto, json or console.
         level: the least that is logged.
         sink: where the lines go.
+        bound: fields of every line.
     """
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
@@ -59,7 +60,7 @@ def configure(log_format: str, level: str, sink: Sink) -> EventLog:
         context_class=dict,
         cache_logger_on_first_use=True,
     )
-    return cast("EventLog", logger.bind())
+    return cast("EventLog", logger.bind(**bound))
 
 
 def _to_json(event: object, **_: object) -> str:

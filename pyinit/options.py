@@ -92,6 +92,8 @@ FRONT = (
            "stop the child at --start-timeout and exit 124"),
     Option("stop-signals", "stop_signals", values.signal_numbers, "LIST", "TERM,INT",
            "more signals that begin a stop; all others go to the child"),
+    Option("workers", "workers", values.workers, "N", "1",
+           "proxy processes; auto follows the cgroup's CPU quota"),
 )  # fmt: skip
 
 PROXY = (

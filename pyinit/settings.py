@@ -123,7 +123,7 @@ class Settings:
         return f"Settings({given})"
 
 
-class Shown(Exception):  # noqa: N818  not an error: the user asked for a text, and that is the whole run
+class Shown(Exception):  # not an error: the user asked for a text, and that is the whole run
     """-h, -l or --version was given; the text is to be printed on stdout."""
 
 

@@ -13,6 +13,7 @@ from pyinit.init import signals
 DURATION = "seconds, as 10, 1.5, 500ms or 2m"
 SIZE = "bytes, as 65536, 64K, 10M or 1G"
 PORT_RANGE = "a port is 0 to 65535"
+_WORKERS_MAX = 256  # each is an interpreter of its own: more is a slip of the finger
 
 
 class Address:
@@ -228,7 +229,10 @@ def origin_path(text: str) -> str:
 
 def workers(text: str) -> int | None:
     """A number of proxy processes; None for auto."""
-    return None if text == "auto" else count(text)
+    number = None if text == "auto" else count(text)
+    if number is not None and number > _WORKERS_MAX:
+        raise ValueError(f"auto, or a whole number of 1 to {_WORKERS_MAX}")
+    return number
 
 
 def _decimal(text: str, accepted: str) -> float:

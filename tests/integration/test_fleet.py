@@ -92,6 +92,17 @@ async def test_quiet_is_said_once_when_all_have_said_it() -> None:
 
 
 @pytest.mark.asyncio
+async def test_an_app_that_ended_at_once_needs_no_workers() -> None:
+    world = World()
+    world.fleet.stop_accepting(0.0)
+    world.fleet.start()
+    await turns()
+    assert world.quiet_count == 1
+    assert world.ends == []
+    await world.close()
+
+
+@pytest.mark.asyncio
 async def test_a_successor_is_given_every_order_that_went_before() -> None:
     world = World(1)
     world.fleet.start()

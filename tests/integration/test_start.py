@@ -140,14 +140,14 @@ def test_an_app_with_a_port_of_its_own_and_an_app_on_a_unix_socket(tmp_path: Pat
     script = (
         f"require('http').createServer((q,s)=>s.end(String(process.env.PORT))).listen({port},'127.0.0.1')"
     )
-    with front("--listen", "127.0.0.1:0", "--upstream", str(port), "--", "node", "-e", script) as app:
-        with Client(app.port) as client:
-            assert client.get("/").body == b"undefined", "PORT is set for auto alone"
+    arguments = ("--listen", "127.0.0.1:0", "--upstream", str(port), "--", "node", "-e", script)
+    with front(*arguments) as app, Client(app.port) as client:
+        assert client.get("/").body == b"undefined", "PORT is set for auto alone"
     path = tmp_path / "app.sock"
     script = f"require('http').createServer((q,s)=>s.end('unix')).listen('{path}')"
-    with front("--listen", "127.0.0.1:0", "--upstream", f"unix:{path}", "--", "node", "-e", script) as app:
-        with Client(app.port) as client:
-            assert client.get("/").body == b"unix"
+    arguments = ("--listen", "127.0.0.1:0", "--upstream", f"unix:{path}", "--", "node", "-e", script)
+    with front(*arguments) as app, Client(app.port) as client:
+        assert client.get("/").body == b"unix"
 
 
 def test_the_port_variable_can_have_another_name() -> None:

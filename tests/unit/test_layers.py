@@ -83,9 +83,10 @@ RULES: dict[str, Rule] = {
     ),
     "limits": Rule(never=frozenset(("asyncio",))),
     "ports": Rule(never=frozenset(("asyncio",))),
+    "diagnosis": Rule(ours=("front", "ports"), never=frozenset(("asyncio",))),
     "logsetup": Rule(ours=("log",), others=frozenset(("structlog",))),
     "app": Rule(
-        ours=("assembly", "front", "limits", "logsetup", "ports", "settings", "values", "platform",
+        ours=("assembly", "diagnosis", "front", "limits", "logsetup", "ports", "settings", "values", "platform",
               "errors", "log", "init.",
               "drain.", "proxy.", "http1.", "sockets"),
         others=frozenset(("uvloop",)),

@@ -86,7 +86,7 @@ def test_accepted(parse: Callable[[str], object], text: str, value: object) -> N
         (values.via_name, ["", "a b", "é", "a,b"]),
         (values.variable_name, ["A=B", "A\0B"]),
         (values.origin_path, ["", "healthz", "/a b", "/a#b", "/é", "http://host/"]),
-        (values.workers, ["0", "many"]),
+        (values.workers, ["0", "many", "257"]),
     ],
 )
 def test_refused_with_what_is_accepted(parse: Callable[[str], object], texts: list[str]) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from pyinit.drain.outcomes import CUT_LISTED_MAX, CutExchange, Outcomes
 from pyinit.proxy.config import ProxyConfig, UpstreamAddress
-from pyinit.proxy.fleet import divide, sum_outcomes, sum_stats
+from pyinit.proxy.shares import divide, sum_outcomes, sum_stats
 from pyinit.proxy.stats import Stats
 
 ONE = ProxyConfig(upstream=UpstreamAddress(path="/app"), max_connections=1000, buffer_memory_bytes=100)

@@ -1,0 +1,121 @@
+"""A worker's side of the fleet: carries out what PID 1 orders, and tells what PID 1 has to know."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING, assert_never
+
+from pyinit.errors import DrainAborted
+from pyinit.proxy import ipc
+from pyinit.proxy.server import ProxyServer
+from pyinit.proxy.steering import Single
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyinit.log import EventLog
+    from pyinit.proxy.config import ProxyConfig
+
+# Newcomers of a lame duck come by the thousand; whoever counts seconds since the last one need not hear of each.
+_OPENED_EVERY_S = 0.1
+
+
+class Worker:
+    """A proxy on the running loop, steered over a link.
+
+    Args:
+        configure: the message that made it.
+        config: from that message, with the networks that its texts stand for.
+        send: says something to PID 1.
+        on_end: called when everything is closed, and the last report sent.
+        log: for events.
+    """
+
+    def __init__(
+        self,
+        configure: ipc.Configure,
+        config: ProxyConfig,
+        *,
+        send: Callable[[ipc.Notice], None],
+        on_end: Callable[[], None],
+        log: EventLog,
+    ) -> None:
+        server = ProxyServer(
+            config,
+            log,
+            on_quiet=self._quiet,
+            on_new_connection=self._connection_opened,
+        )
+        sockets = [(socket.socket(fileno=fd), is_raw) for fd, is_raw in configure.listeners]
+        self._single = Single(server, sockets, is_shared=True)
+        self._send = send
+        self._log = log
+        self._loop = asyncio.get_running_loop()
+        self._said_opened_s = 0.0
+        self._said_quiet = False
+        self._pool_closing: asyncio.Task[None] | None = None
+        self._on_end = on_end
+
+        self._report(0)  # the first word: we are there
+
+    def take(self, message: ipc.Message) -> None:
+        """Carry out an order."""
+        single = self._single
+        match message:
+            case ipc.Listen():
+                single.listen()
+            case ipc.AnnounceStop():
+                single.announce_stop()
+            case ipc.StopAccepting():
+                single.stop_accepting(message.limit_s)
+            case ipc.CloseIdle():
+                single.close_idle()
+            case ipc.Cut():
+                single.cut(DrainAborted(message.reason, message.status))
+            case ipc.ClosePool():
+                single.close_pool()
+                self._pool_closing = self._loop.create_task(self._tell_upstreams_gone())
+            case ipc.Ask():
+                self._report(message.number)
+            case ipc.Abort():
+                self.abort()
+            case ipc.Configure() | ipc.Quiet() | ipc.ConnectionOpened() | ipc.UpstreamsGone() | ipc.Report():
+                self._log.error("worker.bad_order", kind=type(message).__name__)
+            case _:
+                assert_never(message)
+
+    def abort(self) -> None:
+        """Close everything; the end."""
+        self._single.server.abort()
+        self._report(0)
+        if self._pool_closing is not None:
+            self._pool_closing.cancel()
+        self._on_end()
+
+    def count_fault(self) -> None:
+        """A callback outside any connection has failed."""
+        self._single.count_fault()
+
+    async def _tell_upstreams_gone(self) -> None:
+        await self._single.upstreams_gone()
+        self._send(ipc.UpstreamsGone())
+
+    def _quiet(self) -> None:
+        if not self._said_quiet:  # the server says so at every chance
+            self._said_quiet = True
+            self._report(0)
+            self._send(ipc.Quiet())
+
+    def _connection_opened(self) -> None:
+        now_s = self._loop.time()
+        if now_s - self._said_opened_s >= _OPENED_EVERY_S:
+            self._said_opened_s = now_s
+            self._send(ipc.ConnectionOpened())
+
+    def _report(self, number: int) -> None:
+        now = self._single.snapshot()
+        self._send(ipc.Report(number, now.census, now.stats, now.outcomes))
+
+    def __repr__(self) -> str:
+        return f"Worker({self._single!r})"
