@@ -91,9 +91,9 @@ def test_a_stop_from_inside_a_handler_gives_every_open_connection_its_due() -> N
         assert answer.body == b"one two"
         assert begun.ends() == "fin"
         assert idle_unused.ends() == "fin"
-        assert silent.ends() == "fin"
         tunnel.send(b"pong")
         assert tunnel.read(4) == b"pong", "a tunnel lives until the drain's deadline"
+        assert silent.ends() == "fin"
         assert tunnel.ends() == "reset"
         assert b"0\r\n\r\n" not in events.until(b"data: 1\n\n")
         assert events.ends() in ("fin", "reset")
