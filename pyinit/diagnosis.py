@@ -1,11 +1,12 @@
 """Where the app listens, as the kernel sees it: what is wrong with an app that does not answer, or can be reached.
 
-Sockets are found by port in /proc/net/tcp, their owners by inode among the child's processes. Where another user's
-descriptors cannot be read, nothing is claimed.
+Sockets are found by port in /proc/net/tcp, their owners by inode among our descendants: not the child's alone, as
+what daemonises is reparented to us. Where another user's descriptors cannot be read, nothing is claimed.
 """
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from pyinit import ports
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
 
 
 def is_stranger(start: Start) -> bool:
-    """Whether what listens on the app's port is certainly not of our child's processes."""
+    """Whether what listens on the app's port is certainly none of the app's processes."""
     if start.child_pid is None or start.upstream.port is None or start.hosts != LOOPBACK:
         return False
     found = [it for it in ports.listening() if it.port == start.upstream.port]
-    held = ports.inodes(ports.descendants(start.child_pid))
+    held = ports.inodes(ports.descendants(os.getpid()))
     return bool(found) and held is not None and not any(it.inode in held for it in found)
 
 
@@ -28,7 +29,7 @@ def other_port(start: Start) -> str | None:
     """That the app listens on another port than it is to, and what to do; None where that cannot be seen."""
     if start.child_pid is None:
         return None
-    held = ports.inodes(ports.descendants(start.child_pid))
+    held = ports.inodes(ports.descendants(os.getpid()))
     elsewhere = sorted({it.port for it in ports.listening() if held and it.inode in held})
     if not elsewhere or start.upstream.port in elsewhere:
         return None

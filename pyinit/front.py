@@ -92,11 +92,12 @@ def start(settings: Settings, *, mask_at_start: frozenset[int], dispositions: Di
         launch = Launch(
             settings.command, environment, mask=mask_at_start, dispositions=dispositions, foreground=False
         )
+        if settings.subreaper or os.getpid() != 1:
+            # Orphans of the app are ours to reap wherever we are. Before the fork: an app that daemonises at once
+            # would lose its first ones to another init.
+            prctl.become_subreaper()
         begun.child_pid = spawn.spawn(launch, lambda text: _report(settings, text))
     try:
-        if settings.subreaper or (begun.child_pid is not None and os.getpid() != 1):
-            # Orphans of the app are ours to reap wherever we are; after the fork, as it costs an import.
-            prctl.become_subreaper()
         from pyinit import app  # noqa: PLC0415  heavy: the child is exec'd by now
 
         return app.run(begun)

@@ -262,6 +262,19 @@ def test_a_stolen_port_is_found_out_and_nothing_is_sent_to_the_thief() -> None:
             app.stop()
 
 
+def test_an_app_that_daemonises_is_no_stranger() -> None:
+    """Reparented to us, its listener is nobody's but the app's."""
+    script = f"(node {EXAMPLE} &) ; exec sleep 60"
+    with front("--listen", "127.0.0.1:0", "--", "sh", "-c", script) as app:
+        pid = 0
+        with Client(app.port) as client:
+            pid = int(client.get("/").body.split()[-1].rstrip(b"."))
+        assert Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1] == str(app.process.pid)
+        assert not [e for e in app.events if e["event"] == "upstream.stranger"]
+        app.stop()
+        os.kill(pid, signal.SIGKILL)
+
+
 def test_an_app_that_can_be_reached_past_the_proxy_is_warned_about() -> None:
     with node("http.createServer((q,s)=>s.end('x')).listen(port)") as app:
         assert app.port
