@@ -1,6 +1,7 @@
 """The proxy in front of real Node: what a client and an app see through it."""
 
 import base64
+import contextlib
 import hashlib
 import json
 import os
@@ -283,6 +284,20 @@ def test_a_body_that_breaks_its_framing_aborts_the_apps_request() -> None:
         assert client.response().status == 400
         eventually(lambda: "error ECONNRESET" in app.stdout, "the app sees an abort")
         assert "complete" not in app.stdout
+
+
+def test_an_early_answer_to_an_upload_arrives_though_the_app_has_closed() -> None:
+    """A 413 sent while the body is still coming, by an app that closes: ours to deliver, whatever our writes say."""
+    script = """http.createServer((q,s)=>{s.writeHead(413,{Connection:'close','Content-Length':3});s.end('big')})
+      .listen(port,'127.0.0.1')"""
+    with node(script) as app:
+        for _ in range(20):
+            with Client(app.port) as client:
+                client.request("/", f"Content-Length: {3 * MIB}", method="POST")
+                with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+                    client.send(bytes(3 * MIB))
+                answer = client.response()
+                assert (answer.status, answer.body) == (413, b"big")
 
 
 def test_an_idle_connection_to_the_app_is_dropped_before_node_drops_it() -> None:
