@@ -41,6 +41,8 @@ _FIRST_DIAGNOSIS_S = 3.0
 # design 4: the child is gone: what waits is answered, and within a second we are too.
 _LAST_WORDS_S = 0.9
 _NOT_READY_AFTER = 3
+# From the last connection's end to our exit: the report, the loop's end.
+_EXIT_S = 0.05
 
 
 def run(start: Start) -> int:
@@ -386,7 +388,7 @@ class App:
         limit_s = _LAST_WORDS_S
         if self._machine.began_s is not None:
             left_s = self._machine.began_s + self._start.budget.total_s - monotonic()
-            limit_s = max(0.0, min(limit_s, left_s))
+            limit_s = max(0.0, min(limit_s, left_s - _EXIT_S))
         await self._front.settle(limit_s)
         fields = report_fields(self._machine, self._front.outcomes, monotonic())
         self._log.info("drain.finished", exit_code=self._exit_code(), **fields)

@@ -101,7 +101,7 @@ def start(settings: Settings, *, mask_at_start: frozenset[int], dispositions: Di
         from pyinit import app  # noqa: PLC0415  heavy: the child is exec'd by now
 
         return app.run(begun)
-    except Exception as problem:  # noqa: BLE001  PID 1 must not die with a traceback alone
+    except BaseException as problem:  # noqa: BLE001  nor by a SystemExit that some module brings along
         import traceback  # noqa: PLC0415  for a fault alone
 
         trace = traceback.format_exc().strip().replace("\n", " | ")

@@ -38,6 +38,8 @@ READ_BYTES = 64 * 1024
 # machine ought not to wake up), quicker in a drain, which is waited for.
 _SWEEP_S = 1.0
 _SWEEP_STOPPING_S = 0.1
+# A limit is reached anew with every connection that comes and goes at it.
+_SAY_AGAIN_S = 10.0
 
 
 class ProxyServer:
@@ -84,6 +86,7 @@ class ProxyServer:
         self._is_quiet = False
         self._is_paused = False
         self._attaching_count = 0
+        self._said: dict[str, tuple[float | None, int]] = {}  # event -> when last, and how often not since
         self._date_second = 0
         self._date_line = b""
         self._host_at = 0  # which of the upstream's hosts answered last
@@ -169,7 +172,7 @@ class ProxyServer:
         self._task(self._attach(sock, is_raw=is_raw))
         if self._is_at_limit():
             if not self._is_paused:
-                self.log.warning("listener.at_limit", max_connections=self.config.max_connections)
+                self._warn_rarely("listener.at_limit", max_connections=self.config.max_connections)
             self._is_paused = True
             for listener in self.listeners:
                 listener.pause()
@@ -310,7 +313,7 @@ class ProxyServer:
 
     def _memory_changed(self, is_full: bool) -> None:  # noqa: FBT001  a callback's argument
         if is_full:
-            self.log.warning("memory.full", limit_bytes=self.config.buffer_memory_bytes)
+            self._warn_rarely("memory.full", limit_bytes=self.config.buffer_memory_bytes)
         for downstream in self.connections:
             if is_full:
                 downstream.gate.hold(MEMORY)
@@ -367,6 +370,16 @@ class ProxyServer:
             self._sweep_soon()
 
     # -- faults ----------------------------------------------------------------------------------------------
+
+    def _warn_rarely(self, event: str, **fields: object) -> None:
+        """Say what every request can bring about under load: each _SAY_AGAIN_S, with how often it was not said."""
+        now_s = self.now_s()
+        said_s, unsaid = self._said.get(event, (None, 0))
+        if said_s is not None and now_s - said_s < _SAY_AGAIN_S:
+            self._said[event] = (said_s, unsaid + 1)
+            return
+        self._said[event] = (now_s, 0)
+        self.log.warning(event, unsaid=unsaid, **fields)
 
     def callback_failed(self, owner: Downstream | Relay, where: str) -> None:
         """An exception of ours: log it, count it, end that one connection. Never raises."""

@@ -167,7 +167,9 @@ def test_an_app_that_ignores_the_signal_is_killed_in_time() -> None:
         assert app.port
         began_s = time.monotonic()
         assert app.stop() == 137
-        assert time.monotonic() - began_s < 2
+        assert time.monotonic() - began_s < 1.5 + DEADLINE_S / 100, (
+            "half a second before the platform does it"
+        )
         app.wait_event("child.killed")
 
 

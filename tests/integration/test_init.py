@@ -811,3 +811,16 @@ def test_on_a_terminal_the_child_is_the_foreground_group_and_ctrl_c_comes_once()
         assert os.waitstatus_to_exitcode(status) == 0
     finally:
         os.close(terminal)
+
+
+def test_the_pythoninspect_of_the_app_leaves_no_prompt() -> None:
+    """PID 1 must end when the child does, whatever the container's PYTHON* variables say."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pyinit", "--", "sh", "-c", "exit 3"],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONINSPECT": "1"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 3
+    assert b"Traceback" not in done.stderr

@@ -494,6 +494,21 @@ async def test_at_the_limit_new_connections_wait_for_one_to_end(world: World) ->
     assert not any(listener._is_reading for listener in world.server.listeners)
 
 
+@on_both_loops
+async def test_the_limit_is_named_rarely_however_often_it_is_reached(world: World) -> None:
+    """At a limit under load every connection reaches it anew: one line in a while says so, and how often it did."""
+    await world.serve(echoing(), max_connections=1)
+    for _ in range(5):
+        client = await world.client()
+        await client.ask()
+        client.close()
+    assert len(world.log.of("listener.at_limit")) == 1
+    world.advance(11)
+    client = await world.client()
+    await client.ask()
+    assert world.log.of("listener.at_limit")[-1]["unsaid"] == 4
+
+
 @pytest.mark.parametrize("count", [50])
 @on_both_loops
 async def test_many_clients_at_once(world: World, count: int) -> None:
