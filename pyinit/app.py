@@ -150,9 +150,10 @@ class App:
         if start.platform.note:
             self._log.info("platform.note", text=start.platform.note)
         if start.child_pid is not None:
-            command = [word.decode("utf-8", "backslashreplace") for word in settings.command]
+            # The program alone: arguments can hold tokens, and this line goes to wherever logs go.
+            program = settings.command[0].decode("utf-8", "backslashreplace")
             self._log.info(
-                "child.spawned", pid=start.child_pid, command=command, upstream=str(start.upstream)
+                "child.spawned", pid=start.child_pid, program=program, upstream=str(start.upstream)
             )
 
     # -- readiness -------------------------------------------------------------------------------------------
@@ -227,14 +228,17 @@ class App:
             await asyncio.sleep(1)
 
     def _say_not_ready(self, elapsed_s: float, *, is_late: bool) -> None:
-        """One line on an app that does not answer: where it listens instead, if that can be seen."""
+        """One line on an app that does not answer: where it listens instead, if that can be seen, or what it said."""
         start = self._start
-        fields: dict[str, object] = {"upstream": str(start.upstream), "seconds": elapsed_s}
         hint = diagnosis.other_port(start)
-        if hint is not None:
-            fields["reason"] = hint
-        if is_late or hint is not None:
-            self._log.warning("app.not_ready", **fields)
+        # An app of ours may well take more than the early look's time; one that runs beside us ought to be there.
+        if is_late or hint is not None or start.child_pid is None:
+            self._log.warning(
+                "app.not_ready",
+                upstream=str(start.upstream),
+                seconds=elapsed_s,
+                reason=hint or self._probe.reason or "it does not answer yet",
+            )
 
     async def _keep_asking(self, interval_s: float) -> None:
         """The repeated --ready-path probe: a hung app turns not ready, and comes back. The child is left alone."""
@@ -276,9 +280,9 @@ class App:
                 code=code,
                 reason=f"the app exited before it listened on {start.upstream}"
                 + (
-                    "; the public port is ours: an app with a port of its own needs --upstream PORT"
-                    if code not in (126, 127)
-                    else ""
+                    ""
+                    if code in (0, 126, 127)
+                    else "; if it wanted the public port, that is ours: it then needs --upstream PORT"
                 ),
             )
         self._handle(phases.ChildExited())

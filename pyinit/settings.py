@@ -313,6 +313,8 @@ def _check(settings: Settings) -> None:
             raise SettingsError("PYINIT_FRONT=off and no command: nothing would run")
         if settings.upstream is None:
             raise SettingsError("no command and no --upstream ADDR: there is no app to stand in front of")
+    if settings.command and settings.upstream is None and not settings.port_env:
+        raise SettingsError("--port-env is empty and --upstream is auto: nobody would tell the app its port")
     for listen in settings.listens:
         if _same_place(listen, settings.upstream):
             raise SettingsError(
@@ -339,6 +341,13 @@ def _check_front_off(settings: Settings) -> None:
     if public.port is None:
         raise SettingsError(
             f"PYINIT_FRONT=off: the app cannot be told to listen on {public}; it takes a port"
+        )
+    if public.port == 0:
+        raise SettingsError("PYINIT_FRONT=off: the app cannot be given port 0; name the public port")
+    if len(settings.listens) > 1:
+        others = ", ".join(str(listen) for listen in settings.listens[1:])
+        settings.warnings.append(
+            f"PYINIT_FRONT=off: the app gets {public} alone; nothing listens on {others}"
         )
     upstream = settings.upstream
     if upstream is not None and upstream.port != public.port:

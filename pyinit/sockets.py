@@ -129,10 +129,19 @@ def _is_stale(path: str) -> bool:
     try:
         probe.connect(path)
     except ConnectionRefusedError:
-        return True
+        return not _is_bound(path)
     except OSError:
         return False
     else:
         return False
     finally:
         probe.close()
+
+
+def _is_bound(path: str) -> bool:
+    """Whether somebody holds the path without listening yet: another pyinit whose app is still starting."""
+    try:
+        with open("/proc/net/unix", "rb") as table:
+            return any(row.split()[7:] == [os.fsencode(path)] for row in table)
+    except OSError:
+        return False

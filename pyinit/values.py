@@ -162,15 +162,18 @@ def signal_number(text: str) -> int:
 
 
 def signal_numbers(text: str) -> list[int]:
-    """Several signals, with commas."""
-    return [signal_number(part.strip()) for part in text.split(",")]
+    """Several signals, with commas; ones that can be received."""
+    numbers = [signal_number(part.strip()) for part in text.split(",")]
+    if not signals.WAITED - {signals.SIGCHLD} >= set(numbers):
+        raise ValueError("signals that a process can catch, and not CHLD, which is ours")
+    return numbers
 
 
 def rewrite(text: str) -> tuple[int, int]:
     """``A:B``: where A comes, B is passed on; 0 drops it."""
     before, _, after = text.partition(":")
     try:
-        return signal_number(before), 0 if after == "0" else signal_number(after)
+        return signal_numbers(before)[0], 0 if after == "0" else signal_number(after)
     except ValueError:
         raise ValueError("A:B, each a signal name or number, B may be 0") from None
 
@@ -192,6 +195,8 @@ def upstream_address(text: str) -> Address | None:
     """PORT, HOST:PORT, [V6]:PORT, unix:/path; None for ``auto``."""
     if text == "auto":
         return None
+    if not text:
+        raise ValueError("PORT, HOST:PORT, [V6]:PORT, unix:/path or auto")
     address = _address(text, raw=False)
     if address.port == 0:
         raise ValueError("a port of 1 to 65535, unix:/path or auto")

@@ -25,11 +25,15 @@ class Probe:
     Args:
         address: where it listens.
         path: what has to answer 2xx or 3xx; None for a connect.
+
+    Attributes:
+        reason: why the app was not ready when last asked; None where it was.
     """
 
     def __init__(self, address: UpstreamAddress, path: str | None) -> None:
         self._address = address
         self._path = path
+        self.reason: str | None = None
 
     async def wait_until_ready(self) -> None:
         """Return once the app is ready; ask until it is."""
@@ -40,6 +44,10 @@ class Probe:
 
     async def ask(self) -> str | None:
         """Why the app is not ready now; None where it is."""
+        self.reason = await self._find_reason()
+        return self.reason
+
+    async def _find_reason(self) -> str | None:
         reason = "nothing listens"
         for host in self._address.hosts or (None,):
             try:

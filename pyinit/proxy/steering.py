@@ -7,11 +7,12 @@ their own, each of which is again a Single, steered by messages.
 from __future__ import annotations
 
 import asyncio
+import socket
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
     from pyinit.drain.outcomes import Outcomes
@@ -130,6 +131,9 @@ class Single:
         """See Front."""
         if not self._has_listened:
             for sock, _ in self._sockets:
+                if sock.family == socket.AF_UNIX and not self._is_shared:
+                    # The bind has made the file. Gone already is as well.
+                    Path(sock.getsockname()).unlink(missing_ok=True)
                 sock.close()
         self.server.stop_accepting(limit_s)
 

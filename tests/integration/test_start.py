@@ -69,6 +69,10 @@ def test_a_wrong_address_is_one_line_and_exit_2(address: str, word: str) -> None
         (("--listen", "0", "--stop-timeout", "10", "--child-timeout", "20", "--", "true"), "--child-timeout"),
         (("--listen", "0", "--trust", "10.0.0.0/99", "--", "true"), "prefix"),
         (("--listen", "0", "--no-such", "--", "true"), "no such option"),
+        (("--listen", "0", "--stop-signals", "KILL", "--", "true"), "catch"),
+        (("--listen", "0", "--rewrite", "CHLD:TERM", "--", "true"), "A:B"),
+        (("--listen", "0", "--port-env=", "--", "true"), "--port-env"),
+        (("--listen", "0", "--upstream=", "--", "true"), "auto"),
     ],
 )
 def test_what_cannot_work_is_refused_with_the_reason(arguments: tuple[str, ...], word: str) -> None:
@@ -204,7 +208,7 @@ def test_an_app_that_takes_the_public_port_itself_fails_and_the_line_says_whose_
         assert app.wait() == 1
         assert any("EADDRINUSE" in line for line in app.other_lines), "Node's own words"
         (event,) = app.all_events("child.exited_early")
-        assert "the public port is ours" in event["reason"]
+        assert "the public port, that is ours" in event["reason"]
         assert "--upstream" in event["reason"]
 
 
@@ -302,10 +306,30 @@ def test_the_off_switch_gives_the_app_its_port_back() -> None:
         assert not app.events, "no proxy, no events"
 
 
-def test_the_off_switch_is_refused_where_nothing_would_listen() -> None:
-    with front("--listen", "8080", "--upstream", "3000", "--", "true", env={"PYINIT_FRONT": "off"}) as app:
+@pytest.mark.parametrize(
+    "arguments", [("--listen", "8080", "--upstream", "3000"), ("--listen", "unix:/x"), ("--listen", "0")]
+)
+def test_the_off_switch_is_refused_where_nothing_would_listen(arguments: tuple[str, ...]) -> None:
+    with front(*arguments, "--", "true", env={"PYINIT_FRONT": "off"}) as app:
         assert app.wait() == 2
         assert "PYINIT_FRONT=off" in the_line(app)
+
+
+def test_a_unix_listener_leaves_no_file_and_is_taken_while_its_app_still_starts(tmp_path: Path) -> None:
+    path = tmp_path / "public.sock"
+    with front("--listen", f"unix:{path}", "--", "node", "-e", "setInterval(()=>{},1e6)") as first:
+        first.wait_event("child.spawned")
+        with front("--listen", f"unix:{path}", "--", "true") as second:
+            assert second.wait() == 125
+            assert "in use" in the_line(second)
+        first.stop()
+    assert not path.exists()
+
+
+def test_an_app_that_answers_badly_is_not_ready_with_what_it_answered() -> None:
+    script = "http.createServer((q,s)=>{s.statusCode=500;s.end()}).listen(port,'127.0.0.1')"
+    with node(script, "--ready-path", "/h", "--start-timeout", "1") as app:
+        assert app.wait_event("app.not_ready")["reason"] == "/h answers 500"
 
 
 def test_readiness_by_path_and_an_app_that_hangs_and_comes_back() -> None:
