@@ -368,7 +368,10 @@ class App:
 
     async def _signal_child(self) -> None:
         """The stop signal, once our connections to the app are closed: its own server.close() waits for them."""
-        await self._front.upstreams_gone()
+        try:
+            await self._front.upstreams_gone()
+        except Exception:  # noqa: BLE001  the app gets its signal all the same
+            self._log.error("drain.action_failed", action="SIGNAL_CHILD", traceback=traceback.format_exc())
         self._child.pass_on(self._machine.stop_signum or signals.SIGTERM)
 
     def _stop_accepting(self) -> None:

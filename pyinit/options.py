@@ -136,7 +136,7 @@ DRAIN = (
            "NAME", "auto", "whose grace period and lame duck to assume"),
     Option("child-timeout", "child_timeout_s", values.positive_seconds, "S", "30 % of the budget",
            "kept for the app from its signal to SIGKILL"),
-    Option("drain-notify", "drain_notify", values.signal_number, "SIGNAL", "none",
+    Option("drain-notify", "drain_notify", values.caught_signal, "SIGNAL", "none",
            "sent to the app when a stop begins, for queue consumers"),
     Option("idle-grace", "idle_grace_s", values.seconds, "S", "1",
            "an idle connection may send one last request so long; 0 closes at once"),

@@ -169,11 +169,16 @@ def signal_numbers(text: str) -> list[int]:
     return numbers
 
 
+def caught_signal(text: str) -> int:
+    """One signal that can be received."""
+    return signal_numbers(text)[0]
+
+
 def rewrite(text: str) -> tuple[int, int]:
     """``A:B``: where A comes, B is passed on; 0 drops it."""
     before, _, after = text.partition(":")
     try:
-        return signal_numbers(before)[0], 0 if after == "0" else signal_number(after)
+        return caught_signal(before), 0 if after == "0" else signal_number(after)
     except ValueError:
         raise ValueError("A:B, each a signal name or number, B may be 0") from None
 

@@ -271,3 +271,22 @@ def test_pipelined_requests_that_are_here_are_all_answered() -> None:
         assert [a.body for a in answers] == [b"stopped", b"hello", b"hello"]
         assert [a.get("connection") for a in answers] == [None, None, "close"]
         assert app.wait() == 7
+
+
+def test_our_connections_to_the_app_are_closed_before_its_signal_is_sent() -> None:
+    """As the kernel has it when the handler runs: ESTABLISHED (01) ones would make server.close() wait."""
+    script = """process.on('SIGTERM',()=>{
+      const hex=':'+Number(port).toString(16).toUpperCase().padStart(4,'0');
+      const rows=require('fs').readFileSync('/proc/net/tcp','utf8').split('\\n').map(r=>r.trim().split(/ +/));
+      const open=rows.filter(r=>r[1]&&r[1].endsWith(hex)&&r[3]==='01').length;
+      console.log('established='+open);process.exit(0)});
+      http.createServer((q,s)=>setTimeout(()=>s.end(),50)).listen(port,'127.0.0.1')"""
+    with node(script, "--idle-grace", "0") as app:
+        clients = [Client(app.port) for _ in range(20)]
+        for client in clients:
+            client.request("/")
+        for client in clients:
+            assert client.response().status == 200
+            client.close()
+        assert app.stop() == 0
+        eventually(lambda: "established=0" in app.stdout, "none was open")

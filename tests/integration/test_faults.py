@@ -71,6 +71,16 @@ def test_a_fault_in_a_phase_of_the_stop_does_not_stop_the_stop(name: str) -> Non
         ) or (any("injected" in str(event.get("traceback")) for event in app.all_events("callback.failed")))
 
 
+def test_a_fault_on_the_way_to_the_signal_does_not_keep_it_from_the_app() -> None:
+    """It also shows that our connections to the app are waited for before it is signalled."""
+    with faulty("pyinit.proxy.steering:Single:upstreams_gone", "--stop-timeout", "3") as app:
+        with Client(app.port) as client:
+            assert client.get("/").body == b"hello"
+        assert app.stop() == 7
+        (event,) = app.all_events("drain.action_failed")
+        assert event["action"] == "SIGNAL_CHILD"
+
+
 def test_a_fault_in_the_machine_itself_ends_us_with_the_app_stopped_and_125() -> None:
     with faulty("pyinit.drain.phases:DrainMachine:handle", "--stop-timeout", "3") as app:
         assert app.wait() == 125

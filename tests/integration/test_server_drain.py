@@ -239,17 +239,43 @@ async def test_one_that_becomes_idle_in_the_drain_has_its_grace_too(world: World
 
 
 @on_both_loops
-async def test_a_connection_without_a_byte_has_a_second_from_its_accept(world: World) -> None:
+async def test_a_connection_without_a_byte_has_three_seconds_from_its_accept(world: World) -> None:
+    """So long a lost first request may be on its way again; an older connection is silent because it is."""
     await world.serve(answering(response(b"x")))
     old = await world.client()
     await world.downstream()
     world.advance(10)
-    young = await world.client()
-    await world.downstream(2)
+    young, silent = await world.client(), await world.client()
+    await world.downstream(3)
     world.server.announce_stop()
     world.server.close_idle()
     assert await old.end() == "fin"
+    world.advance(3)
     assert (await young.ask()).status == 200
+    assert silent.is_silent()
+    world.advance(0.3)
+    assert await silent.end() == "fin"
+
+
+@on_both_loops
+async def test_the_listener_is_kept_until_no_handshake_is_under_way(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Closed earlier, it would reset them: each of the kernel's counts is waited on until it is 0."""
+    await world.serve(answering(response(b"x")))
+    counts = iter((2, 1, 1))
+    asked: list[int] = []
+
+    def count(family: int, _port: int) -> int:
+        asked.append(family)
+        return next(counts, 0)
+
+    monkeypatch.setattr("pyinit.proxy.listener.count_handshakes", count)
+    (listener,) = world.server.listeners
+    world.server.stop_accepting(3.0)
+    await eventually(lambda: listener.sock.fileno() < 0)
+    assert next(counts, None) is None, "closed while one was under way"
+    assert len(asked) >= 4
 
 
 @on_both_loops
