@@ -1,7 +1,6 @@
 """Sidecar mode: the same proxy and drain without a child."""
 
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,14 +8,9 @@ from contextlib import contextmanager
 import pytest
 
 from tests.support.front import EXAMPLE, front
-from tests.support.http_client import Client, eventually
+from tests.support.http_client import Client, eventually, free_port
 
 pytestmark = pytest.mark.node
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
 
 
 @contextmanager

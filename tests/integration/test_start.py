@@ -10,16 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.front import EXAMPLE, Front, example, front, node
-from tests.support.http_client import Client, eventually
+from tests.support.http_client import Client, eventually, free_port
 
 pytestmark = pytest.mark.node
 
 HELLO = "http.createServer((q,s)=>s.end('hello')).listen(port,'127.0.0.1');"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
 
 
 def the_line(app: Front) -> str:

@@ -189,6 +189,12 @@ class Client:
         self.close()
 
 
+def free_port() -> int:
+    """A loopback port that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return int(sock.getsockname()[1])
+
+
 def eventually(condition: object, what: str = "condition") -> None:
     """Wait until a callable says yes, up to the tests' deadline."""
     assert callable(condition)
