@@ -24,7 +24,7 @@ def run(argv: list[str], *, mask_at_start: frozenset[int]) -> int:
         argv: with the program's name first.
         mask_at_start: the signals that were blocked before __main__ blocked the rest.
     """
-    dispositions = signals.take_dispositions()
+    dispositions = signals.settle()
     _hold_standard_descriptors()
     try:
         settings = load(argv, os.environ)

@@ -1,4 +1,4 @@
-"""This interpreter once more: the command line of a process that imports what we would import.
+"""This interpreter once more: another process, or this one again, that imports what we would import.
 
 ``-m`` will not do: where pyinit was found (a script's directory, a checkout) is not where a fresh interpreter
 looks, and what one finds in the directory it is started in, the app's, must not be imported.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
+
+from pyinit.init import spawn
 
 # Runs with sys.argv = ["-c", module, path entries after a count, arguments...].
 _BOOT = (
@@ -23,18 +25,31 @@ def command(module: str, arguments: list[str]) -> list[bytes]:
         module: by its whole name.
         arguments: what ``main`` is given after that name.
     """
+    return [os.fsencode(word) for word in (_program(), *_flags(), *_call(module, arguments))]
+
+
+def restart(module: str, arguments: list[str]) -> None:
+    """Become ``main(argv)`` of a module, blind to PYTHON* variables; returns only where that is refused.
+
+    What PYTHONPATH names comes after our own modules instead of before them: pyinit itself may be found there.
+    """
+    theirs = [os.path.abspath(part) for part in os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    sys.path.sort(key=lambda entry: os.path.abspath(entry) in theirs)
+    words = [os.fsencode(word) for word in (_program(), "-I", "-S", *_call(module, arguments))]
+    try:
+        # With the block we were started with: in the C locale ours has an LC_CTYPE by now.
+        spawn.become(words[0], words, spawn.read_environment())
+    except OSError:
+        return
+
+
+def _program() -> str:
     # A binary that embeds Python names none; the kernel's link is good until the exec, which is when it counts.
-    words = [
-        sys.executable or "/proc/self/exe",
-        *_flags(),
-        "-c",
-        _BOOT,
-        module,
-        str(len(sys.path)),
-        *sys.path,
-        *arguments,
-    ]
-    return [os.fsencode(word) for word in words]
+    return sys.executable or "/proc/self/exe"
+
+
+def _call(module: str, arguments: list[str]) -> list[str]:
+    return ["-c", _BOOT, module, str(len(sys.path)), *sys.path, *arguments]
 
 
 def _flags() -> list[str]:

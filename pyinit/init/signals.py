@@ -22,6 +22,7 @@ SIGPIPE: int = _signal.SIGPIPE
 SIGQUIT: int = _signal.SIGQUIT
 SIGSTOP: int = _signal.SIGSTOP
 SIGTERM: int = _signal.SIGTERM
+SIGTSTP: int = _signal.SIGTSTP
 SIGTTIN: int = _signal.SIGTTIN
 SIGTTOU: int = _signal.SIGTTOU
 SIGXFSZ: int = _signal.SIGXFSZ
@@ -44,10 +45,11 @@ SYNCHRONOUS: frozenset[int] = frozenset(
     )
 )
 
-# What __main__ blocked: everything we wait for.
-WAITED: frozenset[int] = (
-    frozenset(_signal.valid_signals()) - SYNCHRONOUS - {SIGTTIN, SIGTTOU, SIGKILL, SIGSTOP}
-)
+# 1 to 31 but SIGKILL and SIGSTOP, and the real-time ones: all that a process can block and wait for. SIGRTMIN is 34,
+# as the C library keeps 32 and 33.
+CATCHABLE: frozenset[int] = frozenset(_signal.valid_signals()) - {SIGKILL, SIGSTOP}
+# What stays blocked and is waited for, as with tini.
+WAITED: frozenset[int] = CATCHABLE - SYNCHRONOUS - {SIGTTIN, SIGTTOU}
 
 
 class Dispositions:
@@ -67,8 +69,11 @@ class Dispositions:
             _signal.signal(signum, _signal.SIG_IGN)
 
 
-def take_dispositions() -> Dispositions:
-    """Ignore SIGTTIN and SIGTTOU for ourselves, and say what the child must get back.
+def settle() -> Dispositions:
+    """Block what tini blocks, ignore SIGTTIN and SIGTTOU for ourselves, and say what the child must get back.
+
+    The synchronous ones, blocked so far as everything is, are let through: one that somebody sent us ends a plain
+    process and is dropped for PID 1. A blocked SIGTTOU would let a background write through.
 
     CPython ignores SIGPIPE and SIGXFSZ at start and an exec would hand that on; whether they were ignored
     before cannot be told any more, so the child gets the default. An inherited ignored SIGINT it leaves
@@ -86,6 +91,7 @@ def take_dispositions() -> Dispositions:
     for signum in (SIGTTIN, SIGTTOU):
         before = _signal.signal(signum, _signal.SIG_IGN)
         (ignored if before == _signal.SIG_IGN else default).add(signum)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, WAITED)
     return Dispositions(default=frozenset(default), ignored=frozenset(ignored))
 
 

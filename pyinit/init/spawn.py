@@ -194,12 +194,12 @@ def _execvp(command: list[bytes], environment: list[bytes]) -> None:
     last = OSError(errno.ENOENT, os.strerror(errno.ENOENT))
     for candidate in candidates:
         try:
-            _execve(candidate, command, environment)
+            become(candidate, command, environment)
         except OSError as problem:
             if problem.errno == errno.ENOEXEC:
                 # Neither a shebang nor a known format: a script for /bin/sh, which os.execvp does not do.
                 try:
-                    _execve(b"/bin/sh", [b"/bin/sh", candidate, *command[1:]], environment)
+                    become(b"/bin/sh", [b"/bin/sh", candidate, *command[1:]], environment)
                 except OSError as shell_problem:
                     last = shell_problem
                 break
@@ -214,7 +214,8 @@ def _execvp(command: list[bytes], environment: list[bytes]) -> None:
     raise SpawnError(file, last.errno or 0, os.strerror(last.errno or 0), code)
 
 
-def _execve(path: bytes, command: list[bytes], environment: list[bytes]) -> None:
+def become(path: bytes, command: list[bytes], environment: list[bytes]) -> None:
+    """Exec, with any environment block at all (execve(2)); returns by OSError alone."""
     try:
         block = _Block(environment)
     except ValueError:

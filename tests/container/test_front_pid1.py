@@ -2,12 +2,12 @@
 
 import os
 import signal
-import sys
 
 import pytest
 
 from tests.support.front import EXAMPLE, Front
 from tests.support.http_client import Client
+from tests.support.process import SCRIPT_PATH
 
 pytestmark = [
     pytest.mark.node,
@@ -21,7 +21,7 @@ class Namespaced(Front):
 
     def _command(self, arguments: list[str]) -> list[str]:
         unshare = ["unshare", "--fork", "--pid", "--mount-proc", "--kill-child"]
-        return [*unshare, sys.executable, "-m", "pyinit", *arguments]
+        return [*unshare, SCRIPT_PATH, *arguments]
 
     @property
     def init_pid(self) -> int:

@@ -3,12 +3,12 @@
 import os
 import signal
 import subprocess
-import sys
 
 import pytest
 
 from tests.support.front import DEADLINE_S, ROOT, example
 from tests.support.http_client import Client, eventually, free_port
+from tests.support.process import SCRIPT_PATH
 
 pytestmark = pytest.mark.node
 
@@ -38,7 +38,7 @@ def test_a_full_stderr_stalls_neither_requests_nor_the_stop() -> None:
     except BlockingIOError:
         os.set_blocking(writer, True)
     port = free_port()
-    command = [sys.executable, "-m", "pyinit", "--access-log", "--listen", f"127.0.0.1:{port}", "--"]
+    command = [SCRIPT_PATH, "--access-log", "--listen", f"127.0.0.1:{port}", "--"]
     process = subprocess.Popen(
         [*command, "node", "-e", APP],
         stderr=writer,

@@ -6,13 +6,14 @@ import queue
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from tests.support.process import SCRIPT_PATH
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "docker" / "example" / "server.js"
@@ -39,7 +40,7 @@ class Front:
         self.other_lines: list[str] = []
         self._queue: queue.Queue[Event | None] = queue.Queue()
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PYINIT_")}
-        environment |= {"PYTHONPATH": str(ROOT), **(env or {})}
+        environment |= env or {}
         self.process = subprocess.Popen(
             self._command(["--log-format", "json", *arguments]),
             stdin=subprocess.DEVNULL,
@@ -56,7 +57,7 @@ class Front:
         self._stdout_reader.start()
 
     def _command(self, arguments: list[str]) -> list[str]:
-        return [sys.executable, "-m", "pyinit", *arguments]
+        return [SCRIPT_PATH, *arguments]
 
     def _read(self) -> None:
         assert self.process.stderr is not None

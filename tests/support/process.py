@@ -25,6 +25,8 @@ T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
 TIME_SCALE = float(os.environ.get("PYINIT_TEST_TIME_SCALE", "1"))
 PATIENCE_S = 20.0
+# Beside the interpreter that runs the tests, where the README's `pip install -e` puts it.
+SCRIPT_PATH = str(Path(sys.executable).with_name("pyinit"))
 
 # The kernel's synchronous faults, which no init forwards (tini and catatonit leave out the same).
 SYNCHRONOUS = frozenset(
@@ -118,18 +120,18 @@ def status_fields(pid: int | str, names: Iterable[str]) -> dict[str, str]:
 
 
 def pyinit_command(*args: str | bytes) -> list[str | bytes]:
-    """The command line that runs pyinit from this checkout."""
-    return [sys.executable, "-m", "pyinit", *args]
+    """The command line that runs pyinit as it is installed."""
+    return [SCRIPT_PATH, *args]
 
 
 def pyinit_environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Our environment without what would set pyinit up, and with the checkout to import from."""
+    """Our environment without what would set an init up."""
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("PYINIT_", "TINI_", "DUMB_INIT_"))
+        if not name.startswith(("PYINIT_", "TINI_", "DUMB_INIT_", "CATATONIT_"))
     }
-    return {**kept, "PYTHONPATH": str(ROOT), **(changes or {})}
+    return {**kept, **(changes or {})}
 
 
 def run_pyinit(

@@ -62,7 +62,9 @@ BEFORE_EXEC = SLOW - {"typing"}
 # The first that fits counts: a module, or a package with a dot at the end.
 RULES: dict[str, Rule] = {
     "__init__": Rule(stdlib=frozenset()),
-    "__main__": Rule(lazily=("cli",), never=BEFORE_EXEC),
+    "__main__": Rule(lazily=("cli", "init.interpreter"), never=BEFORE_EXEC),
+    "scripts.pyinit": Rule(ours=("__main__",), never=BEFORE_EXEC | {"os"}),
+    "isolated": Rule(ours=("__main__",), never=BEFORE_EXEC),
     "errors": Rule(stdlib=frozenset()),
     "log": Rule(never=BEFORE_EXEC),
     "cli": Rule(

@@ -83,7 +83,10 @@ def test_the_child_gets_back_what_was_changed(
 
     monkeypatch.setattr(_signal, "signal", change)
     monkeypatch.setattr(_signal, "getsignal", table.__getitem__)
-    dispositions = signals.take_dispositions()
+    masks: list[tuple[int, object]] = []
+    monkeypatch.setattr(_signal, "pthread_sigmask", lambda how, mask: masks.append((how, mask)))
+    dispositions = signals.settle()
+    assert masks == [(signal.SIG_SETMASK, signals.WAITED)]
     assert (table[17], table[21], table[22]) == (0, 1, 1)
     dispositions.restore()
     assert table == {2: 0, 13: 0, 25: 0, 17: 0, 21: 0, 22: 0} | dict.fromkeys(ignored, 1)
