@@ -263,6 +263,10 @@ class App:
     def _signalled(self, signum: int) -> None:
         machine = self._machine
         is_stopping = machine.began_s is not None
+        if machine.phase is Phase.DONE:
+            # --wait-all, and those who are waited for; else nobody is left to hear it.
+            self._child.pass_on(signum)
+            return
         is_again = signum == signals.SIGINT and machine.stop_signum is not None
         self._log.info("signal.received", signal=signals.name(signum))
         if is_again or (signum == signals.SIGQUIT and is_stopping):
@@ -397,8 +401,16 @@ class App:
             left_s = self._machine.began_s + self._start.budget.total_s - monotonic()
             limit_s = max(0.0, min(limit_s, left_s - _EXIT_S))
         await self._front.settle(limit_s)
+        if self._start.settings.wait_all:
+            await self._child.left_alone(self._left_for_others_s(), self._loop)
         fields = report_fields(self._machine, self._front.outcomes, monotonic())
         self._log.info("drain.finished", exit_code=self._exit_code(), **fields)
+
+    def _left_for_others_s(self) -> float:
+        """--wait-all: from the stop, or from the child's exit where it ended by itself."""
+        total_s, began_s = self._start.budget.total_s, self._machine.began_s
+        left_s = total_s if began_s is None else began_s + total_s - monotonic()
+        return max(0.0, left_s - _EXIT_S)
 
     def _exit_code(self) -> int:
         settings = self._start.settings

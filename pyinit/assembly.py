@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
+    from pyinit.errors import SpawnError
     from pyinit.front import Start
     from pyinit.log import EventLog
     from pyinit.proxy.steering import Front
@@ -81,22 +82,23 @@ def worker_count(settings: Settings) -> int:
 
 
 def _spawn_worker(link_fd: int, inherited: list[int]) -> int:
-    """Fork and exec a worker; returns its pid. Raises OSError."""
+    """Fork and exec a worker; returns its pid. Raises SpawnError."""
     launch = Launch(
         interpreter.command(_WORKER_MODULE, [str(link_fd)]),
         spawn.read_environment(),
         # Blocked and ignored as they are for us, to the end.
         mask=signals.WAITED,
         dispositions=Dispositions(default=frozenset(), ignored=frozenset()),
-        foreground=False,
+        terminal=spawn.leave_terminal,
         # 0 to 2 may be a /dev/null of ours that closes on exec: a client must not become a worker's stderr.
         keep=(0, 1, 2, link_fd, *inherited),
     )
-    return spawn.spawn(launch, _report)
+    return spawn.spawn(launch, _failed)
 
 
-def _report(text: str) -> None:
-    Sink(2).write(f"pyinit: a worker could not be started: {text} (pid {os.getpid()})\n".encode())
+def _failed(problem: SpawnError) -> int:
+    Sink(2).write(f"pyinit: a worker could not be started: {problem} (pid {os.getpid()})\n".encode())
+    return problem.exit_code
 
 
 def proxy_config(start: Start) -> ProxyConfig:

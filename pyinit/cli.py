@@ -7,26 +7,43 @@ from __future__ import annotations
 
 import os
 
-from pyinit.errors import ListenError, SettingsError
+from pyinit.errors import ListenError, SettingsError, Shown, SpawnError
 from pyinit.init import signals, spawn
 from pyinit.init.spawn import Launch
 from pyinit.log import InitLog, Sink
-from pyinit.settings import Settings, Shown, load
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyinit.settings import Settings
+
+# Names that people have in their images, and what each is to behave as.
+_DROPINS = {
+    "tini": "tini",
+    "tini-static": "tini",
+    "docker-init": "tini",
+    "dumb-init": "dumb-init",
+    "catatonit": "catatonit",
+    "podman-init": "catatonit",
+}
 USAGE = 2
 OWN_FAILURE = 125  # the coreutils convention (env, timeout): the command was not at fault
 
 
 def run(argv: list[str], *, mask_at_start: frozenset[int]) -> int:
-    """Run pyinit; returns the exit code.
+    """Run pyinit, or what it is called as; returns the exit code.
 
     Args:
         argv: with the program's name first.
         mask_at_start: the signals that were blocked before __main__ blocked the rest.
     """
-    dispositions = signals.settle()
     _hold_standard_descriptors()
     try:
+        called_as = _DROPINS.get(os.path.basename(argv[0]))
+        if called_as is not None:
+            return _run_dropin(called_as, argv, mask_at_start)
+        dispositions = signals.settle()
+        from pyinit.settings import load  # noqa: PLC0415  no drop-in needs it
+
         settings = load(argv, os.environ)
         for text in settings.warnings:
             _say(f"warning: {text}")
@@ -44,9 +61,26 @@ def run(argv: list[str], *, mask_at_start: frozenset[int]) -> int:
     except ListenError as problem:
         _say(str(problem))
         return problem.exit_code
+    except SpawnError as problem:
+        _say(str(problem))
+        return OWN_FAILURE
     except Exception as problem:  # noqa: BLE001  before a child exists; PID 1 must not die with a traceback alone
         _say(f"internal error: {problem!r}")
         return OWN_FAILURE
+
+
+def _run_dropin(called_as: str, argv: list[str], mask_at_start: frozenset[int]) -> int:
+    if called_as == "tini":
+        from pyinit.dropin import tini  # noqa: PLC0415  one of three
+
+        return tini.run(argv, mask_at_start=mask_at_start)
+    if called_as == "dumb-init":
+        from pyinit.dropin import dumb_init  # noqa: PLC0415  the same
+
+        return dumb_init.run(argv, mask_at_start=mask_at_start)
+    from pyinit.dropin import catatonit  # noqa: PLC0415  the same
+
+    return catatonit.run(argv, mask_at_start=mask_at_start)
 
 
 def _run_init(settings: Settings, mask: frozenset[int], dispositions: signals.Dispositions) -> int:
@@ -64,26 +98,24 @@ def _run_init(settings: Settings, mask: frozenset[int], dispositions: signals.Di
         )
     port = settings.listens[0].port if settings.front_off and settings.listens else None
     environment = spawn.child_environment(spawn.read_environment(), os.fsencode(settings.port_env), port)
-    launch = Launch(settings.command, environment, mask=mask, dispositions=dispositions, foreground=True)
+    launch = Launch(
+        settings.command, environment, mask=mask, dispositions=dispositions, terminal=spawn.take_foreground
+    )
     plan = init_run.InitPlan(
         launch,
         forwarding=signals.Forwarding(dict(settings.rewrites)),
         stop_signals=frozenset((signals.SIGTERM, signals.SIGINT, *settings.stop_signals)),
         to_group=settings.kill_process_group,
-        subreaper=settings.subreaper,
+        # What --wait-all waits for has to become our child.
+        subreaper=settings.subreaper or (settings.wait_all and os.getpid() != 1),
         parent_death_signal=settings.parent_death_signal,
         warn_on_reap=settings.warn_on_reap,
         expect_exits=frozenset(settings.expect_exits),
         drain_delay_s=delay_s,
         stop_timeout_s=timeout_s,
+        wait_all=settings.wait_all,
     )
-    log = InitLog("pyinit", settings.verbosity)
-    try:
-        return init_run.run_init(plan, log)
-    except OSError as problem:
-        # Before the child: a refused prctl or fork.
-        log.fatal(f"{problem.strerror or problem}")
-        return 1
+    return init_run.run_init(plan, InitLog("pyinit", settings.verbosity))
 
 
 def _hold_standard_descriptors() -> None:

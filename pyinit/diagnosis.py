@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pyinit import ports
 from pyinit.front import LOOPBACK
+from pyinit.init.processes import descendants
 
 if TYPE_CHECKING:
     from pyinit.front import Start
@@ -21,7 +22,7 @@ def is_stranger(start: Start) -> bool:
     if start.child_pid is None or start.upstream.port is None or start.hosts != LOOPBACK:
         return False
     found = [it for it in ports.listening() if it.port == start.upstream.port]
-    held = ports.inodes(ports.descendants(os.getpid()))
+    held = ports.inodes(descendants(os.getpid()))
     return bool(found) and held is not None and not any(it.inode in held for it in found)
 
 
@@ -29,7 +30,7 @@ def other_port(start: Start) -> str | None:
     """That the app listens on another port than it is to, and what to do; None where that cannot be seen."""
     if start.child_pid is None:
         return None
-    held = ports.inodes(ports.descendants(os.getpid()))
+    held = ports.inodes(descendants(os.getpid()))
     elsewhere = sorted({it.port for it in ports.listening() if held and it.inode in held})
     if not elsewhere or start.upstream.port in elsewhere:
         return None

@@ -3,7 +3,7 @@
 PyinitError
   SettingsError               a bad flag or variable; the text names it and what is accepted    exit 2
   ListenError                 a public address that cannot be had                               exit 2 / 125
-  SpawnError                  the command cannot be run                                         exit 127 / 126
+  SpawnError                  the command cannot be run                                         exit 127 / 126 / 1
   ProtocolError               status_hint, reason; raised by http1, which knows no side
   UpstreamError               the child's side failed; 502 unless stated
     UpstreamConnectError        nothing was sent
@@ -12,6 +12,10 @@ PyinitError
     UpstreamProtocolError       a ProtocolError from the child
   DrainAborted                ended by us: the drain deadline, or the child is gone
 """
+
+
+class Shown(Exception):  # not an error: the user asked for a text, and that is the whole run
+    """-h, -l or --version was given; the text is to be printed on stdout."""
 
 
 class PyinitError(Exception):
@@ -36,19 +40,22 @@ class ListenError(PyinitError):
 
 
 class SpawnError(PyinitError):
-    """exec failed.
+    """The child could not be started: the text is ``STEP failed: REASON``, as tini words it.
 
     Args:
-        command: the command as given.
-        errno: the errno of the deciding exec.
+        step: what was tried: ``exec CMD``, ``fork``, ``setpgid``.
         reason: strerror of it.
-        exit_code: what tini exits with: 127 not found, 126 not executable, else 1.
+        exit_code: tini's: for an exec 127 not found and 126 not executable, else 1.
+
+    Attributes:
+        is_exec: it is the command that could not be run, and nothing before it.
     """
 
-    def __init__(self, command: bytes, errno: int, reason: str, exit_code: int) -> None:
-        super().__init__(f"exec {command.decode(errors='backslashreplace')} failed: {reason}")
-        self.errno = errno
+    def __init__(self, step: str, reason: str, exit_code: int = 1) -> None:
+        super().__init__(f"{step} failed: {reason}")
+        self.reason = reason
         self.exit_code = exit_code
+        self.is_exec = step.startswith("exec ")
 
 
 class ProtocolError(PyinitError):

@@ -21,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
 
+    from pyinit.errors import SpawnError
     from pyinit.init.signals import Dispositions
     from pyinit.settings import Settings
     from pyinit.values import Address
@@ -74,6 +75,7 @@ def start(settings: Settings, *, mask_at_start: frozenset[int], dispositions: Di
     Raises:
         SettingsError: a split of the stop's time that cannot fit.
         ListenError: an address that cannot be had.
+        SpawnError: fork was refused.
     """
     begun = Start()
     begun.began_s = monotonic()
@@ -86,17 +88,26 @@ def start(settings: Settings, *, mask_at_start: frozenset[int], dispositions: Di
     if settings.parent_death_signal:
         prctl.set_parent_death_signal(settings.parent_death_signal)
     begun.child_pid = None
+
+    def failed(problem: SpawnError) -> int:
+        _report(settings, str(problem))
+        return problem.exit_code
+
     if settings.command:
         port = begun.upstream.port if begun.is_auto else None
         environment = spawn.child_environment(spawn.read_environment(), os.fsencode(settings.port_env), port)
         launch = Launch(
-            settings.command, environment, mask=mask_at_start, dispositions=dispositions, foreground=False
+            settings.command,
+            environment,
+            mask=mask_at_start,
+            dispositions=dispositions,
+            terminal=spawn.leave_terminal,
         )
         if settings.subreaper or os.getpid() != 1:
             # Orphans of the app are ours to reap wherever we are. Before the fork: an app that daemonises at once
             # would lose its first ones to another init.
             prctl.become_subreaper()
-        begun.child_pid = spawn.spawn(launch, lambda text: _report(settings, text))
+        begun.child_pid = spawn.spawn(launch, failed)
     try:
         from pyinit import app  # noqa: PLC0415  heavy: the child is exec'd by now
 

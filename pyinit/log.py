@@ -17,6 +17,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
 
+    class StepLog(Protocol):
+        """What init mode's loop is given: sentences, by level, as tini has them."""
+
+        name: str
+
+        def fatal(self, text: str) -> None: ...  # noqa: D102
+        def warning(self, text: str) -> None: ...  # noqa: D102
+        def info(self, text: str) -> None: ...  # noqa: D102
+        def debug(self, text: str) -> None: ...  # noqa: D102
+        def trace(self, text: str) -> None: ...  # noqa: D102
+
     class EventLog(Protocol):
         """What code that has something to say is given: an event, ``noun.verb`` in the past, and its fields."""
 
@@ -118,10 +129,10 @@ class InitLog:
     FATAL and WARN go to stderr, the rest to stdout; the verbosity is tini's (1: warnings, 4: everything).
     """
 
-    __slots__ = ("_err", "_name", "_out", "_verbosity")
+    __slots__ = ("_err", "_out", "_verbosity", "name")
 
     def __init__(self, name: str, verbosity: int) -> None:
-        self._name = name
+        self.name = name
         self._verbosity = verbosity
         self._err = Sink(2)
         self._out = Sink(1)
@@ -151,5 +162,5 @@ class InitLog:
             self._write(self._out, "TRACE", text)
 
     def _write(self, sink: Sink, level: str, text: str) -> None:
-        line = f"[{level} {self._name} ({os.getpid()})] {text}\n"
+        line = f"[{level} {self.name} ({os.getpid()})] {text}\n"
         sink.write(line.encode("utf-8", "surrogateescape"))

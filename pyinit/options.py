@@ -68,6 +68,8 @@ INIT = (
            "the platform's grace period; everything ends half a second before it"),
     Option("drain-delay", "drain_delay_s", values.seconds, "S", "by platform",
            "hold the stop signal back so long, for a load balancer to notice"),
+    Option("wait-all", "wait_all", None, "", "off",
+           "after the child wait for all it left behind, within --stop-timeout"),
     Option("rewrite", "rewrites", values.rewrite, "A:B", "none",
            "where signal A comes pass B on; 0 drops it; repeatable", repeats=True),
     Option("expect-exit", "expect_exits", values.exit_code, "CODE", "none",

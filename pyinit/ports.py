@@ -53,23 +53,6 @@ def listening() -> list[Listening]:
     return found
 
 
-def descendants(pid: int) -> set[int]:
-    """A process and all that it has started and that is still there."""
-    children: dict[int, list[int]] = {}
-    for entry in _listed("/proc"):
-        if entry.isdigit():
-            parent = _parent(int(entry))
-            if parent is not None:
-                children.setdefault(parent, []).append(int(entry))
-    found, todo = {pid}, [pid]
-    while todo:
-        for child in children.get(todo.pop(), ()):
-            if child not in found:
-                found.add(child)
-                todo.append(child)
-    return found
-
-
 def inodes(pids: set[int]) -> set[str] | None:
     """The socket inodes that these processes hold; None where one of them does not let us look."""
     found: set[str] = set()
@@ -95,19 +78,3 @@ def _ip(hexadecimal: str, family: int) -> str:
     words = [hexadecimal[i : i + 8] for i in range(0, len(hexadecimal), 8)]
     packed = b"".join(bytes.fromhex(word)[::-1] for word in words)
     return socket.inet_ntop(family, packed)
-
-
-def _parent(pid: int) -> int | None:
-    try:
-        with open(f"/proc/{pid}/stat") as line:
-            # The name in parentheses can hold anything, parentheses and spaces too.
-            return int(line.read().rpartition(")")[2].split()[1])
-    except (OSError, ValueError, IndexError):
-        return None
-
-
-def _listed(path: str) -> list[str]:
-    try:
-        return os.listdir(path)
-    except OSError:
-        return []

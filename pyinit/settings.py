@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from pyinit import options, values
-from pyinit.errors import SettingsError
+from pyinit.errors import SettingsError, Shown
 from pyinit.init import signals
 
 TYPE_CHECKING = False
@@ -55,6 +55,7 @@ class Settings:
     # init
     stop_timeout_s: float | None = None
     drain_delay_s: float | None = None
+    wait_all: bool = False
     rewrites: list[tuple[int, int]]
     expect_exits: list[int]
     # front
@@ -121,10 +122,6 @@ class Settings:
             f"{name}={getattr(self, options.ALL[name].attribute)!r}" for name in sorted(self.given)
         )
         return f"Settings({given})"
-
-
-class Shown(Exception):  # not an error: the user asked for a text, and that is the whole run
-    """-h, -l or --version was given; the text is to be printed on stdout."""
 
 
 def load(argv: list[str], environment: Mapping[str, str]) -> Settings:

@@ -14,6 +14,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from pyinit.init import reaper, signals
+from pyinit.init.processes import signal_descendants
 
 if TYPE_CHECKING:
     import asyncio
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pyinit.init.signals import Forwarding
     from pyinit.log import EventLog
 
+_KILL_AGAIN_S, _LEAVE_AFTER_S = 0.05, 0.2
 _SFD_CLOEXEC, _SFD_NONBLOCK = os.O_CLOEXEC, os.O_NONBLOCK  # signalfd(2): the same values
 _SIGINFO_BYTES = 128
 _SIGSET_BYTES = 128  # glibc and musl alike
@@ -55,6 +57,8 @@ class Child:
     ) -> None:
         self.pid = pid
         self.code: int | None = None
+        self._has_others = False
+        self._alone: asyncio.Future[None] | None = None
         self._forwarding = forwarding
         self._to_group = to_group
         self._warn_on_reap = warn_on_reap
@@ -86,7 +90,8 @@ class Child:
                 self._on_signal(signum)
 
     def _reap(self) -> None:
-        for pid, status in reaper.reap():
+        ended, self._has_others = reaper.reap()
+        for pid, status in ended:
             if pid == self.pid and self.code is None:
                 self.code = reaper.exit_code(status)
                 fields: dict[str, object] = {"pid": pid, "code": self.code}
@@ -101,10 +106,36 @@ class Child:
             else:
                 self._log.debug("process.reaped", pid=pid)
 
+        if not self._has_others and self._alone is not None and not self._alone.done():
+            self._alone.set_result(None)
+
+    async def left_alone(self, limit_s: float, loop: asyncio.AbstractEventLoop) -> None:
+        """Wait until all that the child left behind has ended; at the limit it gets SIGKILL."""
+        if not self._has_others:
+            return
+        self._alone = loop.create_future()
+        overdue = loop.call_later(limit_s, self._kill_others, loop)
+        try:
+            await self._alone
+        finally:
+            overdue.cancel()
+
+    def _kill_others(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._log.warning("process.killed", count=signal_descendants(signals.SIGKILL), reason="out of time")
+        # Again for what was forked while we looked; what SIGKILL does not end (state D) ends with us.
+        loop.call_later(_KILL_AGAIN_S, signal_descendants, signals.SIGKILL)
+        loop.call_later(_LEAVE_AFTER_S, self._leave_others)
+
+    def _leave_others(self) -> None:
+        if self._alone is not None and not self._alone.done():
+            self._alone.set_result(None)
+
     def pass_on(self, signum: int) -> None:
         """Send a signal on to the child, as --rewrite and -g say."""
         translated = self._forwarding.translate(signum)
-        if translated:
+        if translated and self._alone is not None:
+            signal_descendants(translated)  # --wait-all: who is left has nobody else to tell them
+        elif translated:
             self._send(translated, to_group=self._to_group)
 
     def kill(self) -> None:

@@ -9,16 +9,20 @@ from __future__ import annotations
 import os
 
 
-def reap() -> list[tuple[int, int]]:
-    """Collect every process that has ended: (pid, wait status) of each, the child and orphans alike."""
+def reap() -> tuple[list[tuple[int, int]], bool]:
+    """Collect every process that has ended, the child and orphans alike.
+
+    Returns:
+        (pid, wait status) of each, and whether children of ours are left that have not ended.
+    """
     ended: list[tuple[int, int]] = []
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
-            return ended
+            return ended, False
         if not pid:
-            return ended
+            return ended, True
         ended.append((pid, status))
 
 

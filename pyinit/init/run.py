@@ -1,5 +1,7 @@
 """Init mode: wait for a signal, pass it on, reap, leave with the child's code. No event loop.
 
+tini's loop, under its names and catatonit's as well; what pyinit adds to it is off unless asked for.
+
 One call waits for everything (sigwaitinfo), so an idle init never wakes up; tini polls once a second. Only a
 stop under way has a time limit.
 """
@@ -10,18 +12,24 @@ import _signal
 import os
 from time import monotonic
 
+from pyinit.errors import PyinitError, SpawnError
 from pyinit.init import prctl, reaper, signals
 from pyinit.init.signals import Forwarding
 from pyinit.init.spawn import Launch, spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyinit.log import InitLog
+    from collections.abc import Callable
+
+    from pyinit.log import StepLog
 
 # design 6: everything, our own exit included, happens within the platform's grace less this.
 RESERVE_S = 0.5
 # docker stop's, where nothing else is known.
 DEFAULT_GRACE_S = 10.0
+# --wait-all: of that reserve, what the killed have to be gone.
+_LEAVE_AFTER_S = 0.25
+_KILL_AGAIN_S = 0.05
 # The coreutils convention (env, timeout): the command was not at fault.
 OWN_FAILURE = 125
 
@@ -40,18 +48,25 @@ class InitPlan:
         stop_signals: the ones that drain_delay_s and stop_timeout_s are about.
         drain_delay_s: how long a stop signal is held back.
         stop_timeout_s: the platform's grace; None for no SIGKILL of ours.
+        wait_all: after the child, wait for all other descendants; within stop_timeout_s from the stop signal or from
+            the child's end, whichever is first.
+        kill_must_work: a signal that may not be sent to the child ends us with 1, as tini; else it is a warning.
+        on_failure: for a child that cannot be started, as for spawn; None for tini's line and codes.
     """
 
     __slots__ = (
         "drain_delay_s",
         "expect_exits",
         "forwarding",
+        "kill_must_work",
         "launch",
+        "on_failure",
         "parent_death_signal",
         "stop_signals",
         "stop_timeout_s",
         "subreaper",
         "to_group",
+        "wait_all",
         "warn_on_reap",
     )
 
@@ -68,6 +83,9 @@ class InitPlan:
         expect_exits: frozenset[int] = frozenset(),
         drain_delay_s: float = 0.0,
         stop_timeout_s: float | None = None,
+        wait_all: bool = False,
+        kill_must_work: bool = False,
+        on_failure: Callable[[SpawnError], int] | None = None,
     ) -> None:
         self.launch = launch
         self.forwarding = forwarding
@@ -79,25 +97,31 @@ class InitPlan:
         self.expect_exits = expect_exits
         self.drain_delay_s = drain_delay_s
         self.stop_timeout_s = stop_timeout_s
+        self.wait_all = wait_all
+        self.kill_must_work = kill_must_work
+        self.on_failure = on_failure
 
 
-def run_init(plan: InitPlan, log: InitLog) -> int:
+class KillRefused(PyinitError):
+    """A signal could not be sent to the child, and that is to end us."""
+
+
+def run_init(plan: InitPlan, log: StepLog) -> int:
     """Start the child, be its init, and return the code to exit with."""
-    if plan.parent_death_signal:
-        prctl.set_parent_death_signal(plan.parent_death_signal)
-    if plan.subreaper:
-        prctl.become_subreaper()
-        log.trace("Registered as child subreaper")
-    elif os.getpid() != 1 and not prctl.is_subreaper():
-        log.warning("Not running as PID 1 and not registered as a child subreaper:")
-        log.warning("zombie reaping won't work for processes that the child leaves behind.")
-        log.warning("Use -s or TINI_SUBREAPER to become a subreaper, or run as PID 1.")
-    pid = spawn(plan.launch, log.fatal)
-    name = plan.launch.command[0].decode("utf-8", "backslashreplace")
+    try:
+        _prepare(plan, log)
+        pid = spawn(plan.launch, plan.on_failure or (lambda problem: _fail(problem, log)))
+    except SpawnError as problem:
+        log.fatal(str(problem))
+        return 1
+    name = plan.launch.command[0].decode("utf-8", "surrogateescape")
     log.info(f"Spawned child process '{name}' with pid '{pid}'")
     init = _Init(plan, pid, log)
     try:
         code = init.loop()
+    except KillRefused as problem:
+        log.fatal(str(problem))
+        return 1
     except Exception as problem:  # noqa: BLE001  PID 1 must not die with a traceback alone
         log.fatal(f"internal error: {problem!r}; stopping the child")
         give_up(pid, (plan.stop_timeout_s or DEFAULT_GRACE_S) - RESERVE_S)
@@ -105,18 +129,60 @@ def run_init(plan: InitPlan, log: InitLog) -> int:
     return 0 if code in plan.expect_exits else code
 
 
+def _prepare(plan: InitPlan, log: StepLog) -> None:
+    """What has to be in place before the fork. Raises SpawnError."""
+    if plan.parent_death_signal:
+        try:
+            prctl.set_parent_death_signal(plan.parent_death_signal)
+        except OSError as problem:
+            raise SpawnError(
+                "setting up the parent death signal", os.strerror(problem.errno or 0)
+            ) from problem
+    if plan.subreaper:
+        try:
+            prctl.become_subreaper()
+        except OSError as problem:
+            raise SpawnError("registering as child subreaper", os.strerror(problem.errno or 0)) from problem
+        log.trace("Registered as child subreaper")
+    elif os.getpid() != 1 and not prctl.is_subreaper():
+        # One message, as with tini: whoever counts brackets finds one.
+        log.warning(
+            f"{log.name} is not running as PID 1 and isn't registered as a child subreaper.\n"
+            "Processes that the child leaves behind go to another init, so zombie reaping won't work.\n"
+            "Run it as PID 1, or register it as a subreaper with -s or TINI_SUBREAPER."
+        )
+
+
+def _fail(problem: SpawnError, log: StepLog) -> int:
+    log.fatal(str(problem))
+    return problem.exit_code
+
+
 class _Init:
     """The loop's state: the child, and the stop that may be under way."""
 
-    __slots__ = ("_held", "_kill_at_s", "_log", "_pid", "_plan", "_release_at_s")
+    __slots__ = (
+        "_code",
+        "_has_children",
+        "_held",
+        "_kill_at_s",
+        "_leave_at_s",
+        "_log",
+        "_pid",
+        "_plan",
+        "_release_at_s",
+    )
 
-    def __init__(self, plan: InitPlan, pid: int, log: InitLog) -> None:
+    def __init__(self, plan: InitPlan, pid: int, log: StepLog) -> None:
         self._plan = plan
         self._pid = pid
         self._log = log
+        self._code: int | None = None
+        self._has_children = True
         self._held = 0
         self._release_at_s: float | None = None
         self._kill_at_s: float | None = None
+        self._leave_at_s: float | None = None
 
     def loop(self) -> int:
         while True:
@@ -125,12 +191,18 @@ class _Init:
                 self._log.debug("Received SIGCHLD")
             elif signum:
                 self._take(signum)
-            code = self._reap()
-            if code is not None:
+            self._reap()
+            if self._code is not None and not self._waits_for_others():
                 self._log.trace("Exiting: child has exited")
-                return code
+                return self._code
             if self._due():
                 self._act_on_deadlines()
+
+    def _waits_for_others(self) -> bool:
+        """--wait-all, and there are others; what SIGKILL does not end at once (state D) ends with us."""
+        if not self._plan.wait_all or not self._has_children:
+            return False
+        return self._leave_at_s is None or monotonic() < self._leave_at_s
 
     def _due(self) -> list[float]:
         return [at for at in (self._release_at_s, self._kill_at_s) if at is not None]
@@ -149,8 +221,19 @@ class _Init:
         if self._release_at_s is not None and now_s >= self._release_at_s:
             self._release()
         if self._kill_at_s is not None and now_s >= self._kill_at_s:
-            self._kill_at_s = None
-            self._log.warning("The child did not stop in time: sending SIGKILL to its process group")
+            self._kill(now_s)
+
+    def _kill(self, now_s: float) -> None:
+        if self._leave_at_s is None:
+            who = "the processes left" if self._code is not None else "the child"
+            self._log.warning(f"Out of time for {who}: sending SIGKILL")
+            self._leave_at_s = now_s + _LEAVE_AFTER_S
+        self._kill_at_s = None
+        if self._plan.wait_all:
+            _signal_all(signals.SIGKILL)
+            # Again for what was forked while we looked, and for nobody who outlasts us.
+            self._kill_at_s = now_s + _KILL_AGAIN_S if now_s < self._leave_at_s else None
+        else:
             self._send(signals.SIGKILL, to_group=True)
 
     @staticmethod
@@ -163,8 +246,8 @@ class _Init:
     def _take(self, signum: int) -> None:
         plan = self._plan
         is_stop = signum in plan.stop_signals
-        if is_stop and self._kill_at_s is None and plan.stop_timeout_s is not None:
-            self._kill_at_s = monotonic() + max(0.0, plan.stop_timeout_s - RESERVE_S)
+        if is_stop:
+            self._start_clock()
         if self._release_at_s is not None:
             # Held back: a repeated SIGTERM changes nothing; Ctrl-C again, or SIGQUIT, means now.
             if signum in (signals.SIGINT, signals.SIGQUIT):
@@ -180,6 +263,11 @@ class _Init:
             return
         self._pass_on(signum)
 
+    def _start_clock(self) -> None:
+        timeout_s = self._plan.stop_timeout_s
+        if timeout_s is not None and self._kill_at_s is None and self._leave_at_s is None:
+            self._kill_at_s = monotonic() + max(0.0, timeout_s - RESERVE_S)
+
     def _release(self) -> None:
         self._release_at_s = None
         self._pass_on(self._held)
@@ -190,33 +278,47 @@ class _Init:
             self._log.debug(f"Dropping signal: '{signals.describe(signum)}'")
             return
         self._log.debug(f"Passing signal: '{signals.describe(translated)}'")
-        self._send(translated, to_group=self._plan.to_group)
+        if self._code is not None:
+            _signal_all(translated)  # --wait-all: who is left has nobody else to tell them
+        else:
+            self._send(translated, to_group=self._plan.to_group)
 
     def _send(self, signum: int, *, to_group: bool) -> None:
         try:
             os.kill(-self._pid if to_group else self._pid, signum)
         except ProcessLookupError:
-            self._log.warning(f"Child was dead when forwarding signal '{signals.describe(signum)}'")
-        except PermissionError:
+            self._log.warning("Child was dead when forwarding signal")
+        except OSError as problem:
+            reason = os.strerror(problem.errno or 0)
+            if self._plan.kill_must_work:
+                raise KillRefused(f"Unexpected error when forwarding signal: '{reason}'") from problem
             # The child runs as another user. tini exits here and takes the container with it.
-            self._log.warning(f"Not permitted to send '{signals.describe(signum)}' to the child")
+            self._log.warning(f"Signal '{signals.describe(signum)}' was not forwarded: {reason}")
 
-    def _reap(self) -> int | None:
-        """Reap everything; the child's code if it was among them."""
-        code = None
-        for pid, status in reaper.reap():
+    def _reap(self) -> None:
+        """Reap everything; the child's end is the code."""
+        ended, self._has_children = reaper.reap()
+        for pid, status in ended:
             self._log.debug(f"Reaped child with pid: '{pid}'")
             if pid != self._pid:
                 if self._plan.warn_on_reap:
                     self._log.warning(f"Reaped zombie process with pid={pid}")
                 continue
-            code = reaper.exit_code(status)
+            self._code = reaper.exit_code(status)
             if os.WIFSIGNALED(status):
                 words = signals.describe(os.WTERMSIG(status))
                 self._log.info(f"Main child exited with signal (with signal '{words}')")
             else:
-                self._log.info(f"Main child exited normally (with status '{code}')")
-        return code
+                self._log.info(f"Main child exited normally (with status '{self._code}')")
+            if self._plan.wait_all:
+                self._start_clock()
+        self._log.trace("No child to reap" if self._has_children else "No child to wait")
+
+
+def _signal_all(signum: int) -> None:
+    from pyinit.init.processes import signal_descendants  # noqa: PLC0415  --wait-all alone
+
+    signal_descendants(signum)
 
 
 def give_up(pid: int, left_s: float) -> None:
@@ -228,6 +330,6 @@ def give_up(pid: int, left_s: float) -> None:
         except OSError:
             return  # it is gone, or not ours to stop
         while (wait_s := end_s - monotonic()) > 0:
-            if any(ended == pid for ended, _ in reaper.reap()):
+            if any(ended == pid for ended, _ in reaper.reap()[0]):
                 return
             _signal.sigtimedwait({signals.SIGCHLD}, wait_s)

@@ -42,13 +42,22 @@ class Launch:
         environment: the whole block, ``NAME=value`` each, in order.
         mask: signals blocked when pyinit was started.
         dispositions: what to give back.
-        foreground: make the child's group the terminal's foreground group (init mode). A proxy keeps the
-            foreground, or Ctrl-C would interrupt the app before the drain has begun; the child's stdin is
-            then /dev/null where it would be a terminal, as reading it from the background stops a process.
+        terminal: called in the forked copy: take_foreground, leave_terminal, or what a drop-in does.
+        own_group: in a process group of its own; else in ours, or in one that ``terminal`` makes.
+        directory: where it runs; None for where we do.
         keep: descriptors of ours that it inherits; all others are close-on-exec.
     """
 
-    __slots__ = ("command", "dispositions", "environment", "foreground", "keep", "mask")
+    __slots__ = (
+        "command",
+        "directory",
+        "dispositions",
+        "environment",
+        "keep",
+        "mask",
+        "own_group",
+        "terminal",
+    )
 
     def __init__(
         self,
@@ -57,62 +66,97 @@ class Launch:
         *,
         mask: frozenset[int],
         dispositions: Dispositions,
-        foreground: bool,
+        terminal: Callable[[], None],
+        own_group: bool = True,
+        directory: bytes | None = None,
         keep: tuple[int, ...] = (),
     ) -> None:
         self.command = command
         self.environment = environment
         self.mask = mask
         self.dispositions = dispositions
-        self.foreground = foreground
+        self.terminal = terminal
+        self.own_group = own_group
+        self.directory = directory
         self.keep = keep
 
 
-def spawn(launch: Launch, report: Callable[[str], None]) -> int:
+def spawn(launch: Launch, on_failure: Callable[[SpawnError], int]) -> int:
     """Start the child and return its pid.
 
-    An exec that fails is reported by the forked copy, with its own pid, and shows as its exit code (127, 126):
-    as with tini the parent need not wait for the exec, so its imports run beside it.
+    An exec that fails is reported by the forked copy, with its own pid, and shows as its exit code: as with tini
+    the parent need not wait for the exec, so its imports run beside it.
 
     Args:
         launch: what to start, and how.
-        report: takes the one line that says why the exec failed; called in the forked copy.
+        on_failure: says why in one line, and gives the code to exit with; called in the forked copy.
+
+    Raises:
+        SpawnError: fork itself was refused.
     """
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError as problem:
+        raise SpawnError("fork", problem.strerror or str(problem)) from problem
     if pid:
-        # The child does the same; whoever comes first, a signal to the group cannot miss it.
-        try:
-            os.setpgid(pid, pid)
-        except OSError as problem:
-            if problem.errno not in (errno.EACCES, errno.ESRCH):  # it has exec'd, or ended
-                raise
+        if launch.own_group:
+            # The child does the same; whoever comes first, a signal to the group cannot miss it.
+            try:
+                os.setpgid(pid, pid)
+            except OSError as problem:
+                if problem.errno not in (errno.EACCES, errno.ESRCH):  # it has exec'd, or ended
+                    raise
         return pid
     code = 1
     try:
         _become(launch)
     except SpawnError as problem:
-        code = problem.exit_code
-        # At its default by now: with nobody at the other end of stderr the line would cost us the code.
-        _signal.signal(_signal.SIGPIPE, _signal.SIG_IGN)
-        report(str(problem))
+        code = _report(problem, on_failure)
     except BaseException as problem:  # noqa: BLE001  a forked copy must never run on as a second pyinit
-        report(f"starting the child failed: {problem!r}")
+        code = _report(SpawnError("starting the child", repr(problem)), on_failure)
     finally:
         os._exit(code)
 
 
-def _become(launch: Launch) -> None:
-    os.setpgid(0, 0)
-    if launch.foreground:
-        try:
-            os.tcsetpgrp(0, os.getpgrp())
-        except OSError as problem:
-            if problem.errno not in _NO_TERMINAL:
-                raise
-    elif os.isatty(0):
+def take_foreground(fd: int = 0) -> None:
+    """Make our group the foreground group of the terminal at a descriptor; no terminal there is fine."""
+    try:
+        os.tcsetpgrp(fd, os.getpgrp())
+    except OSError as problem:
+        if problem.errno not in _NO_TERMINAL:
+            raise SpawnError("tcsetpgrp", os.strerror(problem.errno or 0)) from problem
+
+
+def leave_terminal() -> None:
+    """Stay in the background: a proxy keeps the foreground, or Ctrl-C would interrupt the app before the drain.
+
+    Reading a terminal from the background stops a process, so stdin is /dev/null where it would be one.
+    """
+    if os.isatty(0):
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         os.close(null)
+
+
+def _report(problem: SpawnError, on_failure: Callable[[SpawnError], int]) -> int:
+    # At its default by now: with nobody at the other end of stderr the line would cost us the code.
+    _signal.signal(_signal.SIGPIPE, _signal.SIG_IGN)
+    return on_failure(problem)
+
+
+def _become(launch: Launch) -> None:
+    if launch.own_group:
+        try:
+            os.setpgid(0, 0)
+        except OSError as problem:
+            raise SpawnError("setpgid", os.strerror(problem.errno or 0)) from problem
+    launch.terminal()
+    if launch.directory is not None:
+        try:
+            os.chdir(launch.directory)
+        except OSError as problem:
+            where = launch.directory.decode(errors="surrogateescape")
+            raise SpawnError(f"chdir {where}", os.strerror(problem.errno or 0)) from problem
     for fd in launch.keep:
         try:
             os.set_inheritable(fd, True)  # noqa: FBT003  the library's signature
@@ -211,7 +255,7 @@ def _execvp(command: list[bytes], environment: list[bytes]) -> None:
     if refused is not None and last.errno in _LOOK_ON:
         last = refused
     code = {errno.ENOENT: 127, errno.EACCES: 126}.get(last.errno or 0, 1)
-    raise SpawnError(file, last.errno or 0, os.strerror(last.errno or 0), code)
+    raise SpawnError(f"exec {file.decode(errors='surrogateescape')}", os.strerror(last.errno or 0), code)
 
 
 def become(path: bytes, command: list[bytes], environment: list[bytes]) -> None:

@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
+from pyinit.errors import SpawnError
 from pyinit.proxy import ipc, listener
 from pyinit.proxy.link import Link
 from pyinit.proxy.shares import sum_outcomes, sum_stats
@@ -93,7 +94,7 @@ class Fleet:
         configures: the first message for each worker, but for ``listeners``, which is filled in here.
         sockets: bound ones, each with whether it is a ``tcp:`` address; ours from here on.
         spawn: starts a worker, given its end of the link and the other descriptors it inherits; returns its
-            pid, or raises OSError.
+            pid, or raises SpawnError.
         on_quiet: called when, after stop_accepting, no worker has a listener or a client connection left.
         on_new_connection: called for newcomers during a stop.
         log: for events.
@@ -245,9 +246,9 @@ class Fleet:
         with theirs:
             try:
                 slot.pid = self._spawn(theirs.fileno(), [sock.fileno() for sock, _ in self._sockets])
-            except OSError as problem:
+            except SpawnError as problem:
                 ours.close()
-                self._log.error("worker.not_started", worker=slot.index, reason=problem.strerror)
+                self._log.error("worker.not_started", worker=slot.index, reason=str(problem))
                 self._retry(slot)
                 return
         slot.born_s = self._loop.time()

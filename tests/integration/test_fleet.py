@@ -6,6 +6,7 @@ import socket
 
 import pytest
 
+from pyinit.errors import SpawnError
 from pyinit.proxy import ipc
 from pyinit.proxy.config import ProxyConfig, UpstreamAddress
 from pyinit.proxy.fleet import Fleet
@@ -51,7 +52,7 @@ class World:
         assert inherited == []
         self.spawned_s.append(asyncio.get_running_loop().time())
         if not self.starts:
-            raise OSError(11, "Resource temporarily unavailable")
+            raise SpawnError("fork", "Resource temporarily unavailable")
         heard: list[ipc.Message] = []
         sock = socket.socket(fileno=os.dup(link_fd))
         self.ends.append(Link(sock, on_message=heard.append, on_end=lambda _: None))

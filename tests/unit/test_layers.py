@@ -68,7 +68,7 @@ RULES: dict[str, Rule] = {
     "errors": Rule(stdlib=frozenset()),
     "log": Rule(never=BEFORE_EXEC),
     "cli": Rule(
-        ours=("settings", "init.", "errors", "log"), lazily=("front",), never=BEFORE_EXEC | {"_socket",
+        ours=("settings", "init.", "errors", "log"), lazily=("front", "dropin."), never=BEFORE_EXEC | {"_socket",
               "ctypes"}
     ),
     "settings": Rule(
@@ -85,7 +85,7 @@ RULES: dict[str, Rule] = {
     ),
     "limits": Rule(never=frozenset(("asyncio",))),
     "ports": Rule(never=frozenset(("asyncio",))),
-    "diagnosis": Rule(ours=("front", "ports"), never=frozenset(("asyncio",))),
+    "diagnosis": Rule(ours=("front", "ports", "init.processes"), never=frozenset(("asyncio",))),
     "logsetup": Rule(ours=("log",), others=frozenset(("structlog",))),
     "app": Rule(
         ours=("assembly", "diagnosis", "front", "limits", "logsetup", "ports", "settings", "values", "platform",
@@ -99,6 +99,7 @@ RULES: dict[str, Rule] = {
                            "proxy.", "http1.")),
     "worker": Rule(ours=("assembly", "logsetup", "values", "log", "errors", "init.",
     "proxy."), others=frozenset(("uvloop",))),
+    "dropin.": Rule(ours=("errors", "log", "init.", "dropin.", "__version__"), never=BEFORE_EXEC),
     "init.child": Rule(ours=INIT.ours),
     "init.": INIT,
     "http1.": Rule(ours=("errors", "http1."), stdlib=CORE),
@@ -122,7 +123,7 @@ NONBLOCKING = frozenset(("set_blocking", "F_SETFL"))
 CALLERS = {
     "fork or exec": (FORKS, {"init.spawn"}),
     "wait": (WAITS, {"init.reaper"}),
-    "kill": (KILLS, {"init.run", "init.child"}),
+    "kill": (KILLS, {"init.run", "init.child", "init.processes", "dropin.dumb_init"}),
     "change a shared descriptor's flags": (NONBLOCKING, set()),
 }
 
@@ -238,7 +239,7 @@ def test_every_rule_is_for_something() -> None:
         assert rule in modules or any(module.startswith(rule) for module in modules if rule.endswith("."))
 
 
-@pytest.mark.parametrize("package", ["init", "http1", "drain", "proxy"])
+@pytest.mark.parametrize("package", ["init", "dropin", "http1", "drain", "proxy"])
 def test_a_package_is_a_docstring(package: str) -> None:
     (node,) = ast.parse((PACKAGE / package / "__init__.py").read_text()).body
     assert isinstance(node, ast.Expr)

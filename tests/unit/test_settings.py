@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pyinit import options
-from pyinit.errors import SettingsError
-from pyinit.settings import Settings, Shown, load
+from pyinit.errors import SettingsError, Shown
+from pyinit.settings import Settings, load
 from pyinit.values import Address
 
 

@@ -127,5 +127,5 @@ def test_the_default_path(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_error_names_command_and_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     error, _ = searched(b"\xff", [errno.ENOENT], ENVIRONMENT, monkeypatch)
-    assert str(error) == "exec \\xff failed: No such file or directory"
-    assert error.errno == errno.ENOENT
+    assert str(error) == "exec \udcff failed: No such file or directory"
+    assert (error.reason, error.is_exec) == ("No such file or directory", True)

@@ -1,0 +1,1 @@
+"""Other inits by their own names: their command lines, messages and exit codes."""
