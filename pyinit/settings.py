@@ -142,7 +142,7 @@ def load(argv: list[str], environment: Mapping[str, str]) -> Settings:
     # Back with the encoding they were decoded with: in a Latin-1 locale that is not UTF-8.
     settings.command = [os.fsencode(word) for word in words]
     _resolve_addresses(settings, env)
-    if not settings.given & {"trust"}:
+    if settings.listens and "trust" not in settings.given:
         settings.trust = [values.Network(text) for text in PRIVATE_NETWORKS]
     if not settings.given & {"head-max"}:
         settings.head_max_bytes = _node_head_max(settings, env)

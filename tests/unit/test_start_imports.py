@@ -44,7 +44,6 @@ HEAVY = {
 # What the interpreter brings along by itself (-I -S), and what init mode adds to it.
 ALLOWED = {
     "_collections_abc",
-    "_socket",
     "_stat",
     "errno",
     "genericpath",
