@@ -1,8 +1,9 @@
 #!python
 """The ``pyinit`` command as it is installed: blocks every signal before it imports anything, then runs.
 
-A script of our own and no generated entry point: pip's imports ``re`` first, 7 ms in which PID 1 loses the signals
-that come. The installer puts its interpreter into the first line.
+A script of our own and no generated entry point: pip's imports ``re`` first, and in those milliseconds PID 1 loses the
+signals that come (``benchmarks/start_window.py``). The installer puts its interpreter into the first line and drops
+options there; an image's author may add ``-IS``, so that nothing of ``site`` and its .pth files runs before us.
 """
 
 import _signal
@@ -11,8 +12,22 @@ mask_at_start = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals
 
 import sys  # noqa: E402  after the mask, which is the point of this file
 
+
+def packages() -> list[str]:
+    """What ``site`` would have found: installers keep scripts and packages under one prefix (sysconfig's schemes)."""
+    import os  # noqa: PLC0415  for -S alone
+
+    prefix = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+    library = "{}/lib/python{}.{}/{}"
+    return [
+        library.format(prefix, *sys.version_info[:2], name) for name in ("site-packages", "dist-packages")
+    ]
+
+
 if not sys.flags.safe_path:
     del sys.path[0]  # where this file lies, /usr/bin say: nothing of ours is there
+if sys.flags.no_site:
+    sys.path += packages()
 
 from pyinit.__main__ import main  # noqa: E402  the same
 
