@@ -40,6 +40,7 @@ def main() -> None:
     )
     parser.add_argument("--runs", type=int, default=20, help="of each [%(default)s]")
     runs = parser.parse_args().runs
+    place = machine()
     walls_s: dict[str, list[float]] = defaultdict(list)
     peaks_kib: dict[str, list[int]] = defaultdict(list)
     for turn in range(-1, runs):  # the first fills the page cache, and is not counted
@@ -59,7 +60,7 @@ def main() -> None:
         )
         for names in _WORLDS
     ]
-    print(f"{machine()}; {runs} runs each, interleaved\n")
+    print(f"{place}; {runs} runs each, interleaved\n")
     print(table(("import", "whole run, ms", "more", "peak RSS, MiB", "more"), rows))
 
 

@@ -10,9 +10,10 @@ nothing is subtracted there, and what unshare and its mount cost is a row.
 Not ru_maxrss: it begins with what the process had before its exec, which is this one.
 
 Finding (Python 3.11.7, tini 0.19.0, dumb-init 1.2.5, catatonit 0.1.7; see the README for the figures): within twice the
-interpreter, whose 10 to 12 ms and 8.3 MiB are most of it; of ours a third is ctypes, which only a process that is not
-PID 1 needs (prctl). Variants that were refused are rows: without bytecode (uv's default, pip's --no-compile) each start
-compiles, 20 ms; ``-IS`` in the script's first line is worth 0.7 ms here and up to tens where .pth files import.
+interpreter, whose 12 ms and 8.1 MiB are most of it; of ours a third is ctypes, which only a process that is not PID 1
+needs (prctl). Without bytecode (uv's default, pip's --no-compile) each start compiles, 28 ms more. ``-IS`` in the
+script's first line saves 0.1 to 0.8 ms of the whole, within the spread, as we import most of what site does; the window
+(start_window.py) and .pth files that import are where it counts.
 
 Refused without a row: gc.disable() until the fork, 0.3 ms of 19; no ``from __future__``, 0.2; _ctypes without ctypes,
 1.9 of a plain process's, by functions that nobody documents.
