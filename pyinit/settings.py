@@ -25,6 +25,9 @@ _SERVICE_PREFIXES = (
     *(f"PYINIT_PORT_{digit}" for digit in range(10)),
 )
 
+# -vv: from here on tini tells each signal and each process reaped.
+_DEBUG_VERBOSITY = 3
+
 # Loopback, private, link-local and shared address space: RFC 1122, 1918, 3927, 4193, 4291, 6598.
 PRIVATE_NETWORKS = (
     "127.0.0.0/8",
@@ -144,6 +147,8 @@ def load(argv: list[str], environment: Mapping[str, str]) -> Settings:
     _resolve_addresses(settings, env)
     if settings.listens and "trust" not in settings.given:
         settings.trust = [values.Network(text) for text in PRIVATE_NETWORKS]
+    if settings.verbosity >= _DEBUG_VERBOSITY and "log-level" not in settings.given:
+        settings.log_level = "debug"
     if not settings.given & {"head-max"}:
         settings.head_max_bytes = _node_head_max(settings, env)
     _check(settings)

@@ -14,13 +14,17 @@ import sys  # noqa: E402  after the mask, which is the point of this file
 
 
 def packages() -> list[str]:
-    """What ``site`` would have found: installers keep scripts and packages under one prefix (sysconfig's schemes)."""
+    """What ``site`` would have found: installers keep scripts and packages under one prefix (sysconfig's schemes).
+
+    A copy of the script that lies elsewhere has its interpreter's to go by.
+    """
     import os  # noqa: PLC0415  for -S alone
 
-    prefix = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
     library = "{}/lib/python{}.{}/{}"
     return [
-        library.format(prefix, *sys.version_info[:2], name) for name in ("site-packages", "dist-packages")
+        library.format(os.path.dirname(os.path.dirname(file)), *sys.version_info[:2], name)
+        for file in (os.path.realpath(__file__), sys.executable)
+        for name in ("site-packages", "dist-packages")
     ]
 
 

@@ -57,6 +57,17 @@ def test_a_link_from_elsewhere_leads_to_them_too(tmp_path: Path) -> None:
     assert output(link, "-s", "--", "echo", "up") == "up\n"
 
 
+def test_a_copy_that_lies_elsewhere_goes_by_its_interpreter(tmp_path: Path) -> None:
+    script = installed(tmp_path / "prefix")
+    interpreter = script.with_name("python3")
+    interpreter.symlink_to(sys.executable)
+    text = script.read_text().replace(sys.executable, str(interpreter), 1)
+    copy = tmp_path / "docker-init"
+    copy.write_text(text)
+    copy.chmod(0o755)
+    assert output(copy, "-s", "--", "echo", "up") == "up\n"
+
+
 @pytest.mark.node
 def test_front_mode_and_its_workers_start_so(tmp_path: Path) -> None:
     """They are interpreters of their own, and are to find what we found."""
