@@ -128,7 +128,12 @@ class _DumbInit:
         except OSError as problem:
             self._say(f'Unable to chdir("/") ({_words(problem)})')
         while True:
-            code = self._take(_signal.sigwaitinfo(signals.CATCHABLE).si_signo)
+            info = _signal.sigwaitinfo(signals.CATCHABLE)
+            if info.si_pid == os.getpid():
+                # From our own write: SIGPIPE where nobody reads stderr, SIGXFSZ where it is a file that may not grow.
+                # Telling of it would bring the next, for ever.
+                continue
+            code = self._take(info.si_signo)
             if code is not None:
                 return code
 
@@ -182,6 +187,10 @@ class _DumbInit:
         except OSError as problem:
             self._debug(f"Unable to attach to controlling tty ({_words(problem)}).")
         self._debug("setsid complete.")
+        if self._is_verbose:
+            # Drops what these lines may have left pending, see run: unblocked it would end the child.
+            for signum in (signals.SIGPIPE, signals.SIGXFSZ):
+                _signal.signal(signum, _signal.SIG_IGN)
 
     def _failed(self, problem: SpawnError) -> int:
         """In the forked copy."""
