@@ -127,10 +127,11 @@ def _hold_standard_descriptors() -> None:
         try:
             os.fstat(fd)
         except OSError:
+            # Either takes the lowest free number, which is this one. A bare O_PATH answers EBADF, as a closed one does.
             try:
-                os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+                os.open(os.devnull, os.O_RDWR)
             except OSError:
-                return  # an image without /dev/null
+                os.open("/", os.O_PATH)  # an image without /dev/null; with its loop at 0 libuv crashes
 
 
 def _say(text: str) -> None:

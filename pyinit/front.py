@@ -7,11 +7,12 @@ load. Signals have been blocked since the first statement, and are received once
 from __future__ import annotations
 
 import os
+import resource
 from time import monotonic
 
 from pyinit import sockets
 from pyinit.drain.budget import Budget
-from pyinit.errors import SettingsError
+from pyinit.errors import SettingsError, SpawnError
 from pyinit.init import prctl, run, spawn
 from pyinit.init.spawn import Launch
 from pyinit.log import Sink
@@ -21,13 +22,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
 
-    from pyinit.errors import SpawnError
     from pyinit.init.signals import Dispositions
     from pyinit.settings import Settings
     from pyinit.values import Address
 
 # Where a bare port or auto is looked for: Node's "localhost" is ::1 on some machines.
 LOOPBACK = ("127.0.0.1", "::1")
+# The loop, the signals, a probe and one connection: with 13 free ones all that has worked, with fewer not.
+_DESCRIPTORS_LEAST = 32
 
 
 class Start:
@@ -75,7 +77,7 @@ def start(settings: Settings, *, mask_at_start: frozenset[int], dispositions: Di
     Raises:
         SettingsError: a split of the stop's time that cannot fit.
         ListenError: an address that cannot be had.
-        SpawnError: fork was refused.
+        SpawnError: fork was refused, or there are too few descriptors.
     """
     begun = Start()
     begun.began_s = monotonic()
@@ -83,6 +85,7 @@ def start(settings: Settings, *, mask_at_start: frozenset[int], dispositions: Di
     begun.platform, begun.found_by = detect(settings.platform, os.environ)
     begun.budget = plan_budget(settings, begun.platform)
     begun.bound = [(sock, address.raw) for address in settings.listens for sock in sockets.bind(address)]
+    _check_descriptors()
     begun.is_auto = settings.upstream is None
     begun.upstream, begun.hosts = _upstream(settings)
     if settings.parent_death_signal:
@@ -120,6 +123,26 @@ def start(settings: Settings, *, mask_at_start: frozenset[int], dispositions: Di
         if begun.child_pid is not None:
             run.give_up(begun.child_pid, begun.budget.total_s)
         return run.OWN_FAILURE
+
+
+def _check_descriptors() -> None:
+    """Find out before there is a child whether the proxy can open what it needs: libuv aborts where it cannot.
+
+    Under the hard limit, to which the soft one will be raised once the child has it. Raises SpawnError.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    opened: list[int] = []
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        for _ in range(_DESCRIPTORS_LEAST):
+            opened.append(os.open("/", os.O_PATH | os.O_CLOEXEC))  # noqa: PERF401  those up to an error are to be closed
+    except OSError as problem:
+        step = f"opening the {_DESCRIPTORS_LEAST} descriptors that the proxy needs at least (RLIMIT_NOFILE is {hard})"
+        raise SpawnError(step, os.strerror(problem.errno or 0)) from problem
+    finally:
+        for fd in opened:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def plan_budget(settings: Settings, platform: Platform) -> Budget:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import _signal
 import errno
 import os
+import sys
 
 from pyinit.errors import SpawnError
 
@@ -158,10 +159,7 @@ def _become(launch: Launch) -> None:
             where = launch.directory.decode(errors="surrogateescape")
             raise SpawnError(f"chdir {where}", os.strerror(problem.errno or 0)) from problem
     for fd in launch.keep:
-        try:
-            os.set_inheritable(fd, True)  # noqa: FBT003  the library's signature
-        except OSError:
-            continue  # 0, 1 or 2 that came closed, in an image without /dev/null
+        os.set_inheritable(fd, True)  # noqa: FBT003  the library's signature
     launch.dispositions.restore()
     _signal.pthread_sigmask(_signal.SIG_SETMASK, launch.mask)
     _execvp(launch.command, launch.environment)
@@ -171,15 +169,16 @@ def read_environment() -> list[bytes]:
     """The environment block pyinit was started with, byte for byte.
 
     ``os.environb`` will not do: in the C locale CPython adds LC_CTYPE to it (PEP 538), and it keeps neither
-    order nor doubles. Without /proc it has to, less that addition.
+    order nor doubles. Without /proc it has to, less that addition: made where the locale was C at start, as where the
+    one that is asked for is not installed, and known by the UTF-8 mode that comes with it (PEP 540).
     """
     try:
         with open("/proc/self/environ", "rb", buffering=0) as block:
             data = block.readall()
     except OSError:
         entries = dict(os.environb)
-        is_c_locale = entries.get(b"LANG", b"C") in (b"", b"C", b"POSIX") and b"LC_ALL" not in entries
-        if is_c_locale and entries.get(b"LC_CTYPE") in (b"C.UTF-8", b"C.utf8", b"UTF-8"):
+        was_c_locale = sys.flags.utf8_mode and not entries.get(b"LC_ALL")
+        if was_c_locale and entries.get(b"LC_CTYPE") in (b"C.UTF-8", b"C.utf8", b"UTF-8"):
             del entries[b"LC_CTYPE"]
         return [name + b"=" + value for name, value in entries.items()]
     return data.split(b"\0")[:-1] if data else []
