@@ -6,7 +6,6 @@ what daemonises is reparented to us. Where another user's descriptors cannot be 
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from pyinit import ports
@@ -22,7 +21,7 @@ def is_stranger(start: Start) -> bool:
     if start.child_pid is None or start.upstream.port is None or start.hosts != LOOPBACK:
         return False
     found = [it for it in ports.listening() if it.port == start.upstream.port]
-    held = ports.inodes(descendants(os.getpid()))
+    held = ports.inodes(descendants())
     return bool(found) and held is not None and not any(it.inode in held for it in found)
 
 
@@ -30,7 +29,7 @@ def other_port(start: Start) -> str | None:
     """That the app listens on another port than it is to, and what to do; None where that cannot be seen."""
     if start.child_pid is None:
         return None
-    held = ports.inodes(descendants(os.getpid()))
+    held = ports.inodes(descendants())
     elsewhere = sorted({it.port for it in ports.listening() if held and it.inode in held})
     if not elsewhere or start.upstream.port in elsewhere:
         return None

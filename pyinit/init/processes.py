@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 
 
-def descendants(pid: int) -> set[int]:
-    """A process and all that it has started and that is still there; it alone where there is no /proc."""
+def descendants() -> set[int]:
+    """We and all that we have started and that is still there, by the numbers of /proc; nobody where there is none."""
+    own = _own_number()
+    if own is None:
+        return set()
     children: dict[int, list[int]] = {}
-    for entry in _listed("/proc"):
+    for entry in os.listdir("/proc"):
         if entry.isdigit():
             parent = _parent(int(entry))
             if parent is not None:
                 children.setdefault(parent, []).append(int(entry))
-    found, todo = {pid}, [pid]
+    found, todo = {own}, [own]
     while todo:
         for child in children.get(todo.pop(), ()):
             if child not in found:
@@ -26,12 +29,11 @@ def signal_descendants(signum: int) -> int:
     """Send a signal to all that descends from us; says to how many.
 
     By the tree and not kill(-1), which as PID 1 would reach `docker exec` sessions as well, and as a plain process
-    everybody's. Without /proc PID 1 has nothing else.
+    everybody's. PID 1 has nothing else where there is no /proc, or that of another PID namespace: there a number is
+    somebody else.
     """
     own = os.getpid()
-    ours = descendants(own) - {own}
-    if not ours and own == 1 and not os.path.exists("/proc/self"):
-        ours = {-1}
+    ours = descendants() - {own} if _own_number() == own else {-1} if own == 1 else set()
     sent = 0
     for pid in ours:
         try:
@@ -42,6 +44,14 @@ def signal_descendants(signum: int) -> int:
     return sent
 
 
+def _own_number() -> int | None:
+    """Our pid as /proc has it, which may be that of an outer namespace; None without."""
+    try:
+        return int(os.readlink("/proc/self"))
+    except OSError:
+        return None
+
+
 def _parent(pid: int) -> int | None:
     try:
         with open(f"/proc/{pid}/stat", "rb", buffering=0) as line:
@@ -49,10 +59,3 @@ def _parent(pid: int) -> int | None:
             return int(line.readall().rpartition(b")")[2].split()[1])
     except (OSError, ValueError, IndexError):
         return None
-
-
-def _listed(path: str) -> list[str]:
-    try:
-        return os.listdir(path)
-    except OSError:
-        return []
