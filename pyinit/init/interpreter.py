@@ -33,14 +33,21 @@ def restart(module: str, arguments: list[str]) -> None:
 
     What PYTHONPATH names comes after our own modules instead of before them: pyinit itself may be found there.
     """
-    theirs = [os.path.abspath(part) for part in os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-    sys.path.sort(key=lambda entry: os.path.abspath(entry) in theirs)
+    theirs = [_place(part) for part in os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    sys.path.sort(key=lambda entry: _place(entry) in theirs)
     words = [os.fsencode(word) for word in (_program(), "-I", "-S", *_call(module, arguments))]
     try:
         # With the block we were started with: in the C locale ours has an LC_CTYPE by now.
         spawn.become(words[0], words, spawn.read_environment())
     except OSError:
         return
+
+
+def _place(entry: str) -> str:
+    try:
+        return os.path.abspath(entry)
+    except OSError:
+        return entry  # relative, and the directory that we are in is gone
 
 
 def _program() -> str:

@@ -30,6 +30,10 @@ def packages() -> list[str]:
 
 if not sys.flags.safe_path:
     del sys.path[0]  # where this file lies, /usr/bin say: nothing of ours is there
+# What stands before the standard library is PYTHONPATH's, and the app may have a pyinit.py of its own.
+standard = f"python{sys.version_info.major}{sys.version_info.minor}.zip"
+theirs = next((i for i, entry in enumerate(sys.path) if entry.endswith(standard)), 0)
+sys.path[:] = sys.path[theirs:] + sys.path[:theirs]
 if sys.flags.no_site:
     sys.path += packages()
 
