@@ -119,9 +119,9 @@ def status_fields(pid: int | str, names: Iterable[str]) -> dict[str, str]:
     return {name: fields[name].strip() for name in names}
 
 
-def pyinit_command(*args: str | bytes) -> list[str | bytes]:
-    """The command line that runs pyinit as it is installed."""
-    return [SCRIPT_PATH, *args]
+def pyinit_command(*args: str | bytes, program: str = SCRIPT_PATH) -> list[str | bytes]:
+    """The command line that runs pyinit as it is installed, or by another name that leads to it."""
+    return [program, *args]
 
 
 def pyinit_environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -142,6 +142,7 @@ def run_pyinit(
     stderr: int | None = subprocess.PIPE,
     cwd: Path | None = None,
     before: Iterable[str | bytes] = (),
+    program: str = SCRIPT_PATH,
 ) -> subprocess.CompletedProcess[bytes]:
     """Run pyinit to its end.
 
@@ -153,9 +154,10 @@ def run_pyinit(
         stderr: the same.
         cwd: the same.
         before: words in front: a program that ends by running what follows.
+        program: a link to pyinit, say.
     """
     return subprocess.run(
-        [*before, *pyinit_command(*args)],
+        [*before, *pyinit_command(*args, program=program)],
         env=pyinit_environment(env),
         stdin=stdin,
         stdout=stdout,
@@ -183,10 +185,11 @@ class Running:
         stdin: int | None = subprocess.DEVNULL,
         stderr: int | None = None,
         close_fds: bool = True,
+        program: str = SCRIPT_PATH,
     ) -> None:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  closed in __exit__
         self.popen = subprocess.Popen(
-            [*before, *pyinit_command(*args)],
+            [*before, *pyinit_command(*args, program=program)],
             env=pyinit_environment(env),
             stdin=stdin,
             stdout=subprocess.PIPE,
@@ -276,8 +279,9 @@ class PidNamespace(Running):
         env: Mapping[str, str] | None = None,
         before: Iterable[str | bytes] = (),
         stderr: int | None = None,
+        program: str = SCRIPT_PATH,
     ) -> None:
-        super().__init__(*args, env=env, before=[*self.PREFIX, *before], stderr=stderr)
+        super().__init__(*args, env=env, before=[*self.PREFIX, *before], stderr=stderr, program=program)
         try:
             self.pid = eventually(self._first)[0]
         except BaseException:
