@@ -23,6 +23,8 @@ _USAGE_ERROR = 1
 _START_FAILED = 2
 _HIGHEST_REWRITABLE = 31
 
+# What a write of our own brings where nobody reads stderr, and where it is a file that may not grow.
+_OF_A_WRITE = (signals.SIGPIPE, signals.SIGXFSZ)
 _JOB_CONTROL = (signals.SIGTSTP, signals.SIGTTIN, signals.SIGTTOU)
 
 
@@ -129,10 +131,8 @@ class _DumbInit:
             self._say(f'Unable to chdir("/") ({_words(problem)})')
         while True:
             info = _signal.sigwaitinfo(signals.CATCHABLE)
-            if info.si_pid == os.getpid():
-                # From our own write: SIGPIPE where nobody reads stderr, SIGXFSZ where it is a file that may not grow.
-                # Telling of it would bring the next, for ever.
-                continue
+            if info.si_signo in _OF_A_WRITE and info.si_pid == os.getpid():
+                continue  # telling of it would bring the next, for ever
             code = self._take(info.si_signo)
             if code is not None:
                 return code
@@ -189,7 +189,7 @@ class _DumbInit:
         self._debug("setsid complete.")
         if self._is_verbose:
             # Drops what these lines may have left pending, see run: unblocked it would end the child.
-            for signum in (signals.SIGPIPE, signals.SIGXFSZ):
+            for signum in _OF_A_WRITE:
                 _signal.signal(signum, _signal.SIG_IGN)
 
     def _failed(self, problem: SpawnError) -> int:

@@ -320,6 +320,11 @@ class Run:
 
         self._pump(is_there, repr(text))
 
+    def see_all(self, texts: tuple[str, ...]) -> None:
+        """Wait for texts in whatever order, from the very beginning."""
+        self._pump(lambda: all(text.encode() in self._texts["stdout"] for text in texts), repr(texts))
+        self._seen["stdout"] = len(self._texts["stdout"])
+
     def write(self, data: bytes) -> None:
         """Type at the terminal."""
         os.write(self._master, data)
@@ -394,6 +399,11 @@ def send_child(signum: int) -> Callable[[Run], None]:
 def see(text: str, stream: str = "stdout") -> Callable[[Run], None]:
     """Wait for a text."""
     return lambda run: run.see(text, stream)
+
+
+def see_all(*texts: str) -> Callable[[Run], None]:
+    """Wait for texts of processes that run side by side."""
+    return lambda run: run.see_all(texts)
 
 
 def type_in(data: bytes) -> Callable[[Run], None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from types import SimpleNamespace
 
 import pytest
 
@@ -53,28 +54,35 @@ def test_the_environment_is_the_one_of_the_start(monkeypatch: pytest.MonkeyPatch
     assert b"SET_LATER=1" not in spawn.read_environment()
 
 
+C_UTF8 = b"LC_CTYPE=C.UTF-8"
+
+
 @pytest.mark.parametrize(
-    ("before", "after"),
+    ("was_c_locale", "before", "after"),
     [
-        ({}, {}),
-        ({b"LC_CTYPE": b"C.UTF-8"}, {}),
-        ({b"LC_CTYPE": b"C.UTF-8", b"LANG": b"C"}, {b"LANG": b"C"}),
-        (
-            {b"LC_CTYPE": b"C.UTF-8", b"LANG": b"de_DE.UTF-8"},
-            {b"LC_CTYPE": b"C.UTF-8", b"LANG": b"de_DE.UTF-8"},
-        ),
-        ({b"LC_CTYPE": b"de_DE.UTF-8"}, {b"LC_CTYPE": b"de_DE.UTF-8"}),
+        (1, [], []),
+        (1, [C_UTF8], []),
+        (1, [b"LANG=C", C_UTF8], [b"LANG=C"]),
+        # Asked for and not installed: the C locale all the same.
+        (1, [b"LANG=xx_XX", C_UTF8], [b"LANG=xx_XX"]),
+        (1, [b"LC_ALL=", C_UTF8], [b"LC_ALL="]),
+        # With LC_ALL nothing is added (PEP 538), so this one was given.
+        (1, [b"LC_ALL=C", C_UTF8], [b"LC_ALL=C", C_UTF8]),
+        (0, [b"LANG=de_DE.UTF-8", C_UTF8], [b"LANG=de_DE.UTF-8", C_UTF8]),
+        (0, [C_UTF8], [C_UTF8]),
+        (1, [b"LC_CTYPE=de_DE.UTF-8"], [b"LC_CTYPE=de_DE.UTF-8"]),
     ],
 )
 def test_without_proc_the_interpreters_own_addition_is_taken_out(
-    before: dict[bytes, bytes], after: dict[bytes, bytes], monkeypatch: pytest.MonkeyPatch
+    was_c_locale: int, before: list[bytes], after: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_proc(*_: object, **__: object) -> None:
         raise FileNotFoundError
 
     monkeypatch.setattr("builtins.open", no_proc)
-    monkeypatch.setattr(os, "environb", before)
-    assert spawn.read_environment() == [name + b"=" + value for name, value in after.items()]
+    monkeypatch.setattr(os, "environb", dict(entry.split(b"=", 1) for entry in before))
+    monkeypatch.setattr(spawn, "sys", SimpleNamespace(flags=SimpleNamespace(utf8_mode=was_c_locale)))
+    assert spawn.read_environment() == after
 
 
 def searched(
