@@ -151,10 +151,23 @@ class App:
             self._log.info("platform.note", text=start.platform.note)
         if start.child_pid is not None:
             # The program alone: arguments can hold tokens, and this line goes to wherever logs go.
-            program = settings.command[0].decode("utf-8", "backslashreplace")
+            program = start.program.decode("utf-8", "backslashreplace")
             self._log.info(
                 "child.spawned", pid=start.child_pid, program=program, upstream=str(start.upstream)
             )
+
+            self._announce_npm()
+
+    def _announce_npm(self) -> None:
+        found = self._start.npm
+        if found is None:
+            return
+        fields = {"command": found.call, "runs": found.runs, "package": found.source}
+        if found.is_replaced:
+            self._log.info("child.npm_replaced", **fields)
+            return
+        reason = f"{found.tool} does not pass signals on dependably: {found.hint}"
+        self._log.warning("child.runs_npm", **fields, around=found.around, reason=reason)
 
     # -- readiness -------------------------------------------------------------------------------------------
 

@@ -98,9 +98,17 @@ def _run_init(settings: Settings, mask: frozenset[int], dispositions: signals.Di
         )
     port = settings.listens[0].port if settings.front_off and settings.listens else None
     environment = spawn.child_environment(spawn.read_environment(), os.fsencode(settings.port_env), port)
+    log = InitLog("pyinit", settings.verbosity)
     launch = Launch(
         settings.command, environment, mask=mask, dispositions=dispositions, terminal=spawn.take_foreground
     )
+    if settings.may_run_scripts:
+        from pyinit.init import npm  # noqa: PLC0415  for such a command alone
+
+        found = npm.look(settings.command, environment, is_wanted=settings.exec_npm)
+        if found is not None:
+            found.replace(launch)
+            log.warning(found.sentence())
     plan = init_run.InitPlan(
         launch,
         forwarding=signals.Forwarding(dict(settings.rewrites)),
@@ -115,7 +123,7 @@ def _run_init(settings: Settings, mask: frozenset[int], dispositions: signals.Di
         stop_timeout_s=timeout_s,
         wait_all=settings.wait_all,
     )
-    return init_run.run_init(plan, InitLog("pyinit", settings.verbosity))
+    return init_run.run_init(plan, log)
 
 
 def _hold_standard_descriptors() -> None:

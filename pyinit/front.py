@@ -17,11 +17,13 @@ from pyinit.init import prctl, run, spawn
 from pyinit.init.spawn import Launch
 from pyinit.log import Sink
 from pyinit.platform import Platform, detect
+from pyinit.settings import node_head_max
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
 
+    from pyinit.init.npm import Found
     from pyinit.init.signals import Dispositions
     from pyinit.settings import Settings
     from pyinit.values import Address
@@ -43,6 +45,8 @@ class Start:
         upstream: the app's address; its port filled in for ``auto``.
         hosts: where to look for it; empty for a unix socket.
         child_pid: None in sidecar mode.
+        program: the child's; empty in sidecar mode.
+        npm: what its command has npm, yarn or pnpm run, where it does.
         began_s: monotonic, when all this began.
     """
 
@@ -54,7 +58,9 @@ class Start:
         "found_by",
         "hosts",
         "is_auto",
+        "npm",
         "platform",
+        "program",
         "settings",
         "upstream",
     )
@@ -68,6 +74,8 @@ class Start:
     hosts: tuple[str, ...]
     is_auto: bool
     child_pid: int | None
+    program: bytes
+    npm: Found | None
     began_s: float
 
 
@@ -90,7 +98,7 @@ def start(settings: Settings, *, mask_at_start: frozenset[int], dispositions: Di
     begun.upstream, begun.hosts = _upstream(settings)
     if settings.parent_death_signal:
         prctl.set_parent_death_signal(settings.parent_death_signal)
-    begun.child_pid = None
+    begun.child_pid, begun.program, begun.npm = None, b"", None
 
     def failed(problem: SpawnError) -> int:
         _report(settings, str(problem))
@@ -106,6 +114,14 @@ def start(settings: Settings, *, mask_at_start: frozenset[int], dispositions: Di
             dispositions=dispositions,
             terminal=spawn.leave_terminal,
         )
+        if settings.may_run_scripts:
+            from pyinit.init import npm  # noqa: PLC0415  for such a command alone
+
+            begun.npm = npm.look(settings.command, environment, is_wanted=settings.exec_npm)
+            if begun.npm is not None:
+                begun.npm.replace(launch)
+                _follow_node(settings, begun.npm)
+        begun.program = launch.command[0]
         if settings.subreaper or os.getpid() != 1:
             # Orphans of the app are ours to reap wherever we are. Before the fork: an app that daemonises at once
             # would lose its first ones to another init.
@@ -143,6 +159,16 @@ def _check_descriptors() -> None:
         for fd in opened:
             os.close(fd)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def _follow_node(settings: Settings, found: Found) -> None:
+    """The head's limit from what a script starts, as settings takes it from a command; replaced or not."""
+    if found.plan is not None and "head-max" not in settings.given:
+        entries = found.plan.environment
+        node_options = next((entry[13:] for entry in entries if entry.startswith(b"NODE_OPTIONS=")), b"")
+        settings.head_max_bytes = node_head_max(
+            found.plan.command, os.fsdecode(node_options), settings.head_max_bytes
+        )
 
 
 def plan_budget(settings: Settings, platform: Platform) -> Budget:

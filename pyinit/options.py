@@ -70,6 +70,8 @@ INIT = (
            "hold the stop signal back so long, for a load balancer to notice"),
     Option("wait-all", "wait_all", None, "", "off",
            "after the child wait for all it left behind, within --stop-timeout"),
+    Option("exec-npm", "exec_npm", None, "", "off",
+           "start what npm, yarn or pnpm would run (npm start) without them, where that is one plain command"),
     Option("rewrite", "rewrites", values.rewrite, "A:B", "none",
            "where signal A comes pass B on; 0 drops it; repeatable", repeats=True),
     Option("expect-exit", "expect_exits", values.exit_code, "CODE", "none",

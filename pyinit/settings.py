@@ -59,6 +59,7 @@ class Settings:
     stop_timeout_s: float | None = None
     drain_delay_s: float | None = None
     wait_all: bool = False
+    exec_npm: bool = False
     rewrites: list[tuple[int, int]]
     expect_exits: list[int]
     # front
@@ -120,6 +121,11 @@ class Settings:
         """Whether a proxy runs at all: front or sidecar mode."""
         return bool(self.listens) and not self.front_off
 
+    @property
+    def may_run_scripts(self) -> bool:
+        """Whether the command can be npm's, yarn's or pnpm's, itself or in a shell: else init.npm need not load."""
+        return any(b"npm" in word or b"yarn" in word for word in self.command[:3])
+
     def __repr__(self) -> str:
         given = ", ".join(
             f"{name}={getattr(self, options.ALL[name].attribute)!r}" for name in sorted(self.given)
@@ -150,9 +156,24 @@ def load(argv: list[str], environment: Mapping[str, str]) -> Settings:
     if settings.verbosity >= _DEBUG_VERBOSITY and "log-level" not in settings.given:
         settings.log_level = "debug"
     if not settings.given & {"head-max"}:
-        settings.head_max_bytes = _node_head_max(settings, env)
+        node_options = env.get("NODE_OPTIONS", "")
+        settings.head_max_bytes = node_head_max(settings.command, node_options, settings.head_max_bytes)
     _check(settings)
     return settings
+
+
+def node_head_max(command: list[bytes], node_options: str, otherwise: int) -> int:
+    """Node's own limit where the command or NODE_OPTIONS sets one, or heads that it accepts would be refused."""
+    found = otherwise
+    words = node_options.split()
+    words += [os.fsdecode(word) for word in command]
+    for word, following in zip(words, [*words[1:], ""], strict=False):
+        name, equals, text = word.partition("=")
+        if name.replace("_", "-") == "--max-http-header-size":
+            text = text if equals else following
+            if text.isascii() and text.isdigit() and len(text) <= 18 and int(text):
+                found = int(text)
+    return found
 
 
 def _take_flags(settings: Settings, words: list[str]) -> list[str]:
@@ -285,20 +306,6 @@ def _resolve_addresses(settings: Settings, env: dict[str, str]) -> None:
             settings.listens.append(values.listen_address(text, env))
         except ValueError as problem:
             raise SettingsError(f"--listen {text!r} is not accepted: {problem}") from None
-
-
-def _node_head_max(settings: Settings, env: dict[str, str]) -> int:
-    """Node's own limit where the command or NODE_OPTIONS sets one, or heads that it accepts would be refused."""
-    found = settings.head_max_bytes
-    words = env.get("NODE_OPTIONS", "").split()
-    words += [os.fsdecode(word) for word in settings.command]
-    for word, following in zip(words, [*words[1:], ""], strict=False):
-        name, equals, text = word.partition("=")
-        if name.replace("_", "-") == "--max-http-header-size":
-            text = text if equals else following
-            if text.isascii() and text.isdigit() and len(text) <= 18 and int(text):
-                found = int(text)
-    return found
 
 
 def _check(settings: Settings) -> None:

@@ -186,6 +186,7 @@ class Running:
         stderr: int | None = None,
         close_fds: bool = True,
         program: str = SCRIPT_PATH,
+        cwd: Path | None = None,
     ) -> None:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  closed in __exit__
         self.popen = subprocess.Popen(
@@ -195,6 +196,7 @@ class Running:
             stdout=subprocess.PIPE,
             stderr=self._stderr if stderr is None else stderr,
             close_fds=close_fds,
+            cwd=cwd,
         )
         self.pid = self.popen.pid
         self._unread = b""

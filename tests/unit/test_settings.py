@@ -206,3 +206,19 @@ def test_every_option_has_an_attribute_and_its_variable_is_known(name: str) -> N
     settings = Settings()
     settings.given.add(name)
     assert repr(settings).startswith(f"Settings({name}=")
+
+
+@pytest.mark.parametrize(
+    ("words", "may"),
+    [
+        (("npm", "start"), True),
+        (("/x/pnpm", "start"), True),
+        (("yarnpkg", "start"), True),
+        (("sh", "-c", "npm start"), True),
+        (("node", "/x/npm-cli.js", "start"), True),
+        (("node", "server.js"), False),
+        (("node", "server.js", "--with", "npm"), False),
+    ],
+)
+def test_which_commands_may_run_scripts(words: tuple[str, ...], *, may: bool) -> None:
+    assert loaded("--", *words).may_run_scripts is may

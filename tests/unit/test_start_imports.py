@@ -139,6 +139,15 @@ def test_none_of_the_proxy_is_imported_in_init_mode() -> None:
     }
 
 
+def test_what_reads_scripts_is_imported_for_commands_that_run_them() -> None:
+    """And json for a package.json alone."""
+    reading = {"pyinit.init.npm", "pyinit.init.npm_call", "pyinit.init.package", "pyinit.init.words"}
+    assert not reading & modules("--exec-npm", "--", "true")["end"]
+    found = modules("--", "sh", "-c", "true npm")["end"]
+    assert reading <= found
+    assert not tops(found) & HEAVY
+
+
 def test_in_front_mode_the_child_is_started_before_anything_heavy_is_imported() -> None:
     """The app boots while we import."""
     found = modules("--listen", "127.0.0.1:0", "--", "true")
