@@ -27,6 +27,8 @@ _SERVICE_PREFIXES = (
 
 # -vv: from here on tini tells each signal and each process reaped.
 _DEBUG_VERBOSITY = 3
+# Options that are about the app as a child of ours. --start-required is not: in sidecar mode it is we who end.
+_ABOUT_CHILD = ("wait-all", "exec-npm", "rewrite", "expect-exit", "port-env", "child-timeout", "drain-notify")
 
 # Loopback, private, link-local and shared address space: RFC 1122, 1918, 3927, 4193, 4291, 6598.
 PRIVATE_NETWORKS = (
@@ -47,6 +49,10 @@ class Settings:
 
     Durations are seconds (``_s``), sizes are bytes. None means "by platform", "computed" or "unlimited", as the
     option's help says.
+
+    Attributes:
+        given: names of long options, by a flag or a variable.
+        flags: options as they stand on the command line.
     """
 
     # tini's
@@ -114,6 +120,7 @@ class Settings:
         self.command: list[bytes] = []
         self.front_off = False
         self.given: set[str] = set()
+        self.flags: list[str] = []
         self.warnings: list[str] = []
 
     @property
@@ -191,6 +198,7 @@ def _take_flags(settings: Settings, words: list[str]) -> list[str]:
             option = options.ALL.get(name)
             if option is None:
                 raise SettingsError(f"--{name}: no such option{_nearest(name, options.ALL)}")
+            settings.flags.append(f"--{name}")
             if option.parse is None:
                 if equals:
                     raise SettingsError(f"--{name} takes no value")
@@ -213,6 +221,7 @@ def _take_short(settings: Settings, word: str, words: list[str], at: int) -> int
     rest = word[1:]
     while rest:
         letter, rest = rest[0], rest[1:]
+        settings.flags.append(f"-{letter}")
         if letter in "pe":
             if not rest:
                 if at == len(words):
@@ -322,6 +331,7 @@ def _check(settings: Settings) -> None:
             raise SettingsError("PYINIT_FRONT=off and no command: nothing would run")
         if settings.upstream is None:
             raise SettingsError("no command and no --upstream ADDR: there is no app to stand in front of")
+        _check_sidecar(settings)
     if settings.command and settings.upstream is None and not settings.port_env:
         raise SettingsError("--port-env is empty and --upstream is auto: nobody would tell the app its port")
     for listen in settings.listens:
@@ -332,6 +342,25 @@ def _check(settings: Settings) -> None:
             )
     if settings.front_off:
         _check_front_off(settings)
+
+
+def _check_sidecar(settings: Settings) -> None:
+    """No child, so options about one mean nothing.
+
+    A flag is this container's own and a slip: refused. A variable may stand in a task definition or an env_file for
+    all containers alike, where it has its meaning in the others: a warning.
+    """
+    about_child = [f"--{name}" for name in _ABOUT_CHILD] + ["-e", "-g", "-w"]
+    for flag in settings.flags:
+        if flag in about_child:
+            raise SettingsError(
+                f"{flag} is about an app that pyinit starts, and there is no command; take it out"
+            )
+    settings.warnings += [
+        f"{options.ALL[name].variable}: there is no command, so it changes nothing"
+        for name in _ABOUT_CHILD
+        if name in settings.given
+    ]
 
 
 def _same_place(listen: Address, upstream: Address | None) -> bool:

@@ -209,6 +209,42 @@ def test_every_option_has_an_attribute_and_its_variable_is_known(name: str) -> N
 
 
 @pytest.mark.parametrize(
+    "flags",
+    [
+        ("--wait-all",),
+        ("--exec-npm",),
+        ("--rewrite", "TERM:QUIT"),
+        ("--expect-exit", "3"),
+        ("--port-env", "P"),
+        ("--child-timeout", "3"),
+        ("--drain-notify", "USR1"),
+        ("-e", "3"),
+        ("-g",),
+        ("-w",),
+    ],
+    ids=" ".join,
+)
+def test_a_flag_about_a_child_is_refused_where_there_is_none(flags: tuple[str, ...]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        loaded("--listen", "80", "--upstream", "81", *flags)
+    assert str(caught.value) == (
+        f"{flags[0]} is about an app that pyinit starts, and there is no command; take it out"
+    )
+    assert loaded("--listen", "80", "--upstream", "81", *flags, "--", "true").warnings == []
+
+
+def test_a_variable_about_a_child_may_be_set_for_all_containers() -> None:
+    environment = {"PYINIT_EXEC_NPM": "1", "PYINIT_WAIT_ALL": "1", "TINI_KILL_PROCESS_GROUP": "1"}
+    sidecar = load(["pyinit", "--listen", "80", "--upstream", "81"], environment)
+    assert sidecar.warnings == [
+        "PYINIT_WAIT_ALL: there is no command, so it changes nothing",
+        "PYINIT_EXEC_NPM: there is no command, so it changes nothing",
+    ]
+    front = load(["pyinit", "--listen", "80", "true"], environment)
+    assert (front.warnings, front.exec_npm) == ([], True)
+
+
+@pytest.mark.parametrize(
     ("words", "may"),
     [
         (("npm", "start"), True),
