@@ -415,7 +415,9 @@ class App:
             limit_s = max(0.0, min(limit_s, left_s - _EXIT_S))
         await self._front.settle(limit_s)
         if self._start.settings.wait_all:
-            await self._child.left_alone(self._left_for_others_s(), self._loop)
+            await self._child.left_alone(
+                self._left_for_others_s(), self._loop, stop_signum=self._machine.stop_signum
+            )
         fields = report_fields(self._machine, self._front.outcomes, monotonic())
         self._log.info("drain.finished", exit_code=self._exit_code(), **fields)
 

@@ -13,7 +13,7 @@ from pyinit.init import signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from pyinit.options import Option
     from pyinit.values import Address, Network
@@ -27,6 +27,10 @@ _SERVICE_PREFIXES = (
 
 # -vv: from here on tini tells each signal and each process reaped.
 _DEBUG_VERBOSITY = 3
+# Compose files and task definitions make variables that are there and empty: not given, but where that is a value.
+_EMPTY_MEANS = frozenset(("port-env",))
+# Options without a meaning where there is no proxy, but for those that tune one.
+_ABOUT_PROXY = ("upstream", "ready-path", "start-required", "child-timeout", "drain-notify")
 # Options that are about the app as a child of ours. --start-required is not: in sidecar mode it is we who end.
 _ABOUT_CHILD = ("wait-all", "exec-npm", "rewrite", "expect-exit", "port-env", "child-timeout", "drain-notify")
 
@@ -269,9 +273,9 @@ def _take_variables(settings: Settings, env: dict[str, str]) -> None:
                 settings.warnings.append(
                     f"{variable}: no such option{_nearest(variable, [*known, 'PYINIT_FRONT'])}"
                 )
-        elif option.name not in settings.given:
+        elif option.name not in settings.given and (text or option.name in _EMPTY_MEANS):
             texts = [part.strip() for part in text.split(",")] if option.repeats else [text]
-            for part in texts:
+            for part in filter(None, texts) if option.repeats else texts:
                 value = _parsed(option, part, f"{variable}=")
                 if option.parse is not None or value:
                     _store(settings, option, value)
@@ -279,10 +283,10 @@ def _take_variables(settings: Settings, env: dict[str, str]) -> None:
         settings.subreaper = True
     if "TINI_KILL_PROCESS_GROUP" in env:
         settings.kill_process_group = True
-    try:  # noqa: SIM105  contextlib costs start time
-        settings.verbosity = int(env.get("TINI_VERBOSITY", settings.verbosity))
-    except ValueError:
-        pass  # no number: tini has no error for it either
+    if "TINI_VERBOSITY" in env:
+        from pyinit.dropin.clib import verbosity  # noqa: PLC0415  rare
+
+        settings.verbosity = verbosity(env["TINI_VERBOSITY"])
 
 
 def _parsed(option: Option, text: str, where: str) -> object:
@@ -320,9 +324,8 @@ def _resolve_addresses(settings: Settings, env: dict[str, str]) -> None:
 def _check(settings: Settings) -> None:
     """Combinations that cannot work, each refused with what to do instead."""
     if not settings.listens:
-        for name in ("upstream", "ready-path", "start-required", "child-timeout", "drain-notify"):
-            if name in settings.given:
-                raise SettingsError(f"--{name} needs --listen ADDR: without it there is no proxy")
+        needs = "needs --listen ADDR: without it there is no proxy"
+        _check_meaning(settings, _ABOUT_PROXY, [], needs)
         if not settings.command:
             raise SettingsError("no command: pyinit [options] [--] CMD [ARG...]; -h lists the options")
         return
@@ -331,7 +334,8 @@ def _check(settings: Settings) -> None:
             raise SettingsError("PYINIT_FRONT=off and no command: nothing would run")
         if settings.upstream is None:
             raise SettingsError("no command and no --upstream ADDR: there is no app to stand in front of")
-        _check_sidecar(settings)
+        about_nobody = "is about an app that pyinit starts, and there is no command"
+        _check_meaning(settings, _ABOUT_CHILD, ["-e", "-g", "-w"], about_nobody)
     if settings.command and settings.upstream is None and not settings.port_env:
         raise SettingsError("--port-env is empty and --upstream is auto: nobody would tell the app its port")
     for listen in settings.listens:
@@ -344,22 +348,18 @@ def _check(settings: Settings) -> None:
         _check_front_off(settings)
 
 
-def _check_sidecar(settings: Settings) -> None:
-    """No child, so options about one mean nothing.
+def _check_meaning(settings: Settings, names: tuple[str, ...], letters: list[str], reason: str) -> None:
+    """Options that mean nothing in this mode.
 
     A flag is this container's own and a slip: refused. A variable may stand in a task definition or an env_file for
     all containers alike, where it has its meaning in the others: a warning.
     """
-    about_child = [f"--{name}" for name in _ABOUT_CHILD] + ["-e", "-g", "-w"]
+    without_meaning = [f"--{name}" for name in names] + letters
     for flag in settings.flags:
-        if flag in about_child:
-            raise SettingsError(
-                f"{flag} is about an app that pyinit starts, and there is no command; take it out"
-            )
+        if flag in without_meaning:
+            raise SettingsError(f"{flag} {reason}")
     settings.warnings += [
-        f"{options.ALL[name].variable}: there is no command, so it changes nothing"
-        for name in _ABOUT_CHILD
-        if name in settings.given
+        f"{options.ALL[name].variable} {reason}" for name in names if name in settings.given
     ]
 
 
@@ -395,15 +395,16 @@ def _check_front_off(settings: Settings) -> None:
         )
 
 
-def _nearest(name: str, known: object) -> str:
+def _nearest(name: str, known: Iterable[str]) -> str:
     """Which option was meant, as the end of an error; where none is near, how to list them."""
     import difflib  # noqa: PLC0415  for an error alone: it costs more than the rest of the start
 
-    found = difflib.get_close_matches(name, list(known), 1)  # type: ignore[call-overload]
+    prefix = "PYINIT_" if name.startswith("PYINIT_") else ""  # in all of them: it would make any two near
+    bare = [one.removeprefix(prefix) for one in known]
+    found = difflib.get_close_matches(name.removeprefix(prefix), bare, 1)
     if not found:
         return "; -h lists them"
-    dashes = "" if name.startswith("PYINIT_") else "--"
-    return f"; the nearest is {dashes}{found[0]}"
+    return f"; the nearest is {prefix or '--'}{found[0]}"
 
 
 def _version() -> str:

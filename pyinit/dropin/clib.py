@@ -12,6 +12,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+# tini's highest level, TRACE.
+_EVERYTHING = 4
+
 
 class GetoptError(PyinitError):
     """A wrong option; the text is the C library's, without the program's name."""
@@ -106,3 +109,9 @@ def strtol(text: str) -> tuple[int, str]:
     # Longer than any limit of ours, and int() refuses more than 4300 digits.
     value = int(number) if len(number) < 20 else 1 << 63
     return (-value if bare.startswith("-") else value), rest
+
+
+def verbosity(text: str) -> int:
+    """TINI_VERBOSITY as tini reads it: 0 where it is no number, and everything below 0, as its own is unsigned."""
+    value = strtol(text)[0]
+    return value if value >= 0 else _EVERYTHING

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from pyinit import __version__
-from pyinit.dropin.clib import Getopt, GetoptError, strtol
+from pyinit.dropin.clib import Getopt, GetoptError, strtol, verbosity
 from pyinit.init import run as init_run
 from pyinit.init import signals, spawn
 from pyinit.init.signals import Forwarding
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 TINI_VERSION = "0.19.0"  # the release we behave as; docker info shows what stands up to the " - "
 _VERSION = f"tini version {TINI_VERSION} - pyinit {__version__}"
 _ERROR = 1
-_EVERYTHING = 4
 
 # What -p takes, by exact name: the ordinary signals that POSIX and BSD share.
 _NAMES = (
@@ -146,8 +145,7 @@ def _read(argv: list[str], options: _Options) -> int | None:
     options.subreaper |= "TINI_SUBREAPER" in os.environ
     options.to_group |= "TINI_KILL_PROCESS_GROUP" in os.environ
     if "TINI_VERBOSITY" in os.environ:
-        level = strtol(os.environ["TINI_VERBOSITY"])[0]
-        options.verbosity = level if level >= 0 else _EVERYTHING  # tini's is unsigned
+        options.verbosity = verbosity(os.environ["TINI_VERBOSITY"])
     return None
 
 

@@ -109,10 +109,22 @@ class Child:
         if not self._has_others and self._alone is not None and not self._alone.done():
             self._alone.set_result(None)
 
-    async def left_alone(self, limit_s: float, loop: asyncio.AbstractEventLoop) -> None:
-        """Wait until all that the child left behind has ended; at the limit it gets SIGKILL."""
+    async def left_alone(
+        self, limit_s: float, loop: asyncio.AbstractEventLoop, *, stop_signum: int | None
+    ) -> None:
+        """Wait until all that the child left behind has ended; at the limit it gets SIGKILL.
+
+        Args:
+            limit_s: how long.
+            loop: ours.
+            stop_signum: what came to stop the child: the others are told of it too, or they would be waited for in
+                vain. None where the child ended by itself.
+        """
         if not self._has_others:
             return
+        translated = 0 if stop_signum is None else self._forwarding.translate(stop_signum)
+        if translated:
+            signal_descendants(translated, spared_group=self.pid or 0 if self._to_group else 0)
         self._alone = loop.create_future()
         overdue = loop.call_later(limit_s, self._kill_others, loop)
         try:

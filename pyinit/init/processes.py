@@ -25,8 +25,8 @@ def descendants() -> set[int]:
     return found
 
 
-def signal_descendants(signum: int) -> int:
-    """Send a signal to all that descends from us; says to how many.
+def signal_descendants(signum: int, *, spared_group: int = 0) -> int:
+    """Send a signal to all that descends from us, but for one process group; says to how many.
 
     By the tree and not kill(-1), which as PID 1 would reach `docker exec` sessions as well, and as a plain process
     everybody's. PID 1 has nothing else where there is no /proc, or that of another PID namespace: there a number is
@@ -37,6 +37,8 @@ def signal_descendants(signum: int) -> int:
     sent = 0
     for pid in ours:
         try:
+            if spared_group and pid > 0 and os.getpgid(pid) == spared_group:
+                continue
             os.kill(pid, signum)
         except OSError:
             continue  # it ended meanwhile, or is another user's

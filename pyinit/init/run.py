@@ -171,6 +171,7 @@ class _Init:
         "_pid",
         "_plan",
         "_release_at_s",
+        "_stop_signum",
     )
 
     def __init__(self, plan: InitPlan, pid: int, log: StepLog) -> None:
@@ -180,6 +181,7 @@ class _Init:
         self._code: int | None = None
         self._has_children = True
         self._held = 0
+        self._stop_signum = 0
         self._release_at_s: float | None = None
         self._kill_at_s: float | None = None
         self._leave_at_s: float | None = None
@@ -251,7 +253,6 @@ class _Init:
         if self._release_at_s is not None:
             # Held back: a repeated SIGTERM changes nothing; Ctrl-C again, or SIGQUIT, means now.
             if signum in (signals.SIGINT, signals.SIGQUIT):
-                self._held = signum
                 self._release()
                 return
             if is_stop:
@@ -262,6 +263,8 @@ class _Init:
             self._log.info(f"Holding '{signals.describe(signum)}' back for {plan.drain_delay_s:g} s")
             return
         self._pass_on(signum)
+        if is_stop:
+            self._stop_signum = signum
 
     def _start_clock(self) -> None:
         timeout_s = self._plan.stop_timeout_s
@@ -271,6 +274,7 @@ class _Init:
     def _release(self) -> None:
         self._release_at_s = None
         self._pass_on(self._held)
+        self._stop_signum = self._held
 
     def _pass_on(self, signum: int) -> None:
         translated = self._plan.forwarding.translate(signum)
@@ -312,13 +316,20 @@ class _Init:
                 self._log.info(f"Main child exited normally (with status '{self._code}')")
             if self._plan.wait_all:
                 self._start_clock()
+                self._tell_the_rest()
         self._log.trace("No child to reap" if self._has_children else "No child to wait")
 
+    def _tell_the_rest(self) -> None:
+        """--wait-all: the stop that the child has heard of, for those who have not and would be waited for in vain."""
+        translated = self._plan.forwarding.translate(self._stop_signum) if self._stop_signum else 0
+        if translated:
+            _signal_all(translated, spared_group=self._pid if self._plan.to_group else 0)
 
-def _signal_all(signum: int) -> None:
+
+def _signal_all(signum: int, *, spared_group: int = 0) -> None:
     from pyinit.init.processes import signal_descendants  # noqa: PLC0415  --wait-all alone
 
-    signal_descendants(signum)
+    signal_descendants(signum, spared_group=spared_group)
 
 
 def give_up(pid: int, left_s: float) -> None:

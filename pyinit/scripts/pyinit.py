@@ -20,10 +20,12 @@ def packages() -> list[str]:
     """
     import os  # noqa: PLC0415  for -S alone
 
-    library = "{}/lib/python{}.{}/{}"
     return [
-        library.format(os.path.dirname(os.path.dirname(file)), *sys.version_info[:2], name)
+        "{}/{}/python{}.{}/{}".format(
+            os.path.dirname(os.path.dirname(file)), lib, *sys.version_info[:2], name
+        )
         for file in (os.path.realpath(__file__), sys.executable)
+        for lib in dict.fromkeys(("lib", sys.platlibdir))  # compiled ones are in lib64 on some distributions
         for name in ("site-packages", "dist-packages")
     ]
 

@@ -636,11 +636,12 @@ def test_a_second_interrupt_ends_the_delay_at_once(first: int, second: int) -> N
         pyinit.send(second)
         while (line := pyinit.line()).startswith("["):
             pass
-        assert line == str(int(second))
-        pyinit.send(signal.SIGTERM)  # released: from here on signals go straight on
+        # The one that came, as in front mode: SIGQUIT would have it dump core, and its SIGTERM handler not run.
+        assert line == str(int(first))
+        pyinit.send(signal.SIGUSR2)  # released: from here on signals go straight on
         while (line := pyinit.line()).startswith("["):
             pass
-        assert line == "15"
+        assert line == "12"
 
 
 # --- messages
@@ -676,7 +677,7 @@ def test_a_signal_passed_on_and_a_death_by_it_are_told_in_words() -> None:
     assert "Main child exited with signal (with signal 'Terminated')" in text
 
 
-@pytest.mark.parametrize(("verbosity", "lines"), [("0", 0), ("1", 3), ("-1", 0), ("word", 3), ("²", 3)])
+@pytest.mark.parametrize(("verbosity", "lines"), [("0", 0), ("1", 3), ("word", 0), ("²", 0)])
 def test_tini_verbosity_replaces_v(verbosity: str, lines: int) -> None:
     done = run_pyinit("--", "sh", "-c", 'echo "$TINI_VERBOSITY"', env={"TINI_VERBOSITY": verbosity})
     assert done.returncode == 0

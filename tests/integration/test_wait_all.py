@@ -51,6 +51,7 @@ def test_without_it_nobody_is_waited_for() -> None:
         left = pyinit.child()
         assert pyinit.wait() == 3
         assert process_state(left) is not None
+        os.kill(left, signal.SIGKILL)
 
 
 def test_what_is_left_is_waited_for_and_the_code_is_the_childs() -> None:
@@ -77,6 +78,45 @@ def test_a_signal_goes_to_who_is_left_once_the_child_is_gone() -> None:
         _read_to(pyinit, "Main child exited")
         pyinit.send(signal.SIGTERM)
         _read_to(pyinit, "TERM")
+        assert pyinit.wait() == 3
+
+
+@pytest.mark.parametrize("option", [(), ("-g",), ("--rewrite", "INT:TERM")])
+def test_a_stop_that_the_child_has_heard_of_is_told_to_the_rest(option: tuple[str, ...]) -> None:
+    """One signal is all that a platform sends; without it they would be waited for in vain, and then killed."""
+    child = UNTIL_TERM.replace("os._exit(3)", "signal.sigwait({signal.SIGTERM}); os._exit(3)").replace(
+        "r, w = os.pipe()", "r, w = os.pipe(); signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})"
+    )
+    child = child.replace("os.setsid()", "os.setsid(); signal.pthread_sigmask(signal.SIG_SETMASK, [])")
+    with Running("--wait-all", *option, "--", *SCRIPT, child) as pyinit:
+        pyinit.child()
+        pyinit.send(signal.SIGINT if "--rewrite" in option else signal.SIGTERM)
+        _read_to(pyinit, "TERM")
+        assert pyinit.wait() == 3
+
+
+def test_who_heard_of_it_with_the_childs_group_is_not_told_twice() -> None:
+    """A second SIGTERM means "now" to many programs."""
+    script = """
+import os, signal, time
+signals = {signal.SIGTERM, signal.SIGUSR1}
+signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+r, w = os.pipe()
+if not os.fork():
+    os.write(w, b"x")
+    os.write(1, b"ready %d\\n" % os.getpid())
+    os.write(1, b"%d\\n" % signal.sigwait(signals))
+    second = signal.sigtimedwait(signals, 0.3)
+    os.write(1, b"%d\\n" % (second.si_signo if second else 0))
+    os._exit(0)
+os.read(r, 1)
+signal.sigwait(signals)
+os._exit(3)
+"""
+    with Running("--wait-all", "-g", "--", *SCRIPT, script) as pyinit:
+        pyinit.child()
+        pyinit.send(signal.SIGTERM)
+        assert (pyinit.line(), pyinit.line()) == ("15", "0")
         assert pyinit.wait() == 3
 
 
@@ -139,6 +179,15 @@ class TestFront:
             (tmp_path / "go").touch()
             assert front.wait() == 5
         assert (tmp_path / "mark").exists()
+
+    def test_the_stop_is_told_to_them(self, tmp_path: Path) -> None:
+        left = f"trap 'echo >{tmp_path}/mark; exit' TERM; echo >{tmp_path}/up; while :; do sleep 0.05; done"
+        with node(self.app(left), "--wait-all", "-g") as front:
+            assert front.port
+            eventually((tmp_path / "up").exists)
+            front.signal(signal.SIGTERM)
+            assert front.wait() == 5
+            assert (tmp_path / "mark").exists()
 
     def test_a_signal_reaches_them(self, tmp_path: Path) -> None:
         left = f"trap 'echo >{tmp_path}/mark; exit' USR1; echo >{tmp_path}/up; while :; do sleep 0.05; done"

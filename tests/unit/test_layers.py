@@ -72,7 +72,7 @@ RULES: dict[str, Rule] = {
               "ctypes"}
     ),
     "settings": Rule(
-        ours=("options", "values", "errors", "init.signals"), lazily=("__version__",), never=BEFORE_EXEC
+        ours=("options", "values", "errors", "init.signals"), lazily=("__version__", "dropin.clib"), never=BEFORE_EXEC
     ),
     "options": Rule(ours=("values",), never=BEFORE_EXEC),
     "values": Rule(ours=("init.signals",), never=BEFORE_EXEC),
