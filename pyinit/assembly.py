@@ -108,6 +108,7 @@ def proxy_config(start: Start) -> ProxyConfig:
     return ProxyConfig(
         upstream=upstream_address(start),
         trusted=tuple(settings.trust),
+        reads_proxy_header=settings.proxy_protocol,
         forwarded=settings.forwarded,
         via=b"" if settings.via == "off" else settings.via.encode(),
         adds_request_id=settings.request_id,

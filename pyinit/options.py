@@ -105,6 +105,8 @@ PROXY = (
            "X-Forwarded-* and Forwarded: auto passes a trusted peer's and sets what is absent"),
     Option("trust", "trust", values.networks, "CIDR,…", "private",
            "peers whose forwarding fields are believed; none for nobody"),
+    Option("proxy-protocol", "proxy_protocol", None, "", "off",
+           "connections of trusted peers begin with a PROXY header, v1 or v2; not read on tcp: listeners"),
     Option("via", "via", values.via_name, "NAME", "pyinit",
            "our name in Via on requests; off for none"),
     Option("request-id", "request_id", None, "", "off",

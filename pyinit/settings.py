@@ -86,6 +86,7 @@ class Settings:
     # proxy
     forwarded: str = "auto"
     trust: list[Network]
+    proxy_protocol: bool = False
     via: str = "pyinit"
     request_id: bool = False
     pool: str = "lifo"
@@ -346,6 +347,14 @@ def _check(settings: Settings) -> None:
             )
     if settings.front_off:
         _check_front_off(settings)
+    elif settings.proxy_protocol and not any(_reads_proxy_header(settings, it) for it in settings.listens):
+        settings.warnings.append(
+            "--proxy-protocol changes nothing: a header is read from peers inside --trust, and not on tcp: listeners"
+        )
+
+
+def _reads_proxy_header(settings: Settings, listen: Address) -> bool:
+    return not listen.raw and (listen.path is not None or bool(settings.trust))
 
 
 def _check_meaning(settings: Settings, names: tuple[str, ...], letters: list[str], reason: str) -> None:

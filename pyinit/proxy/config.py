@@ -40,10 +40,12 @@ class ProxyConfig:
 
     Attributes:
         trusted: networks, each holding packed peer addresses whose forwarding fields are believed.
+        reads_proxy_header: a trusted peer's connection begins with a PROXY header; not on ``tcp:`` listeners.
     """
 
     upstream: UpstreamAddress
     trusted: tuple[PeerSet, ...] = ()
+    reads_proxy_header: bool = False
     forwarded: str = "auto"
     via: bytes = b"pyinit"
     adds_request_id: bool = False

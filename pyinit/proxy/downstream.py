@@ -1,5 +1,6 @@
 """One client connection: its states and times, the head of its next request, and its closing.
 
+    NEW                                      until the first byte of a request; a PROXY header is none
     NEW -> ACTIVE -> IDLE -> ACTIVE ...      requests
            ACTIVE -> TUNNEL                  an upgrade; a tcp: connection begins here
     any    -> LINGERING -> CLOSED            our FIN is out, what still comes is read and dropped
@@ -26,6 +27,7 @@ from pyinit.proxy.tunnel import Tunnel
 
 if TYPE_CHECKING:
     from pyinit.http1.forward import Forwarder
+    from pyinit.http1.proxy_protocol import ProxyHeader
     from pyinit.proxy.relay import Relay
     from pyinit.proxy.server import ProxyServer
 
@@ -46,7 +48,7 @@ class Downstream(asyncio.BufferedProtocol):
 
     Attributes:
         state: see above.
-        relay: the exchange or tunnel it carries; None between requests.
+        relay: the exchange or tunnel it carries, or its preamble; None between requests.
         peer: the client's address for logs.
         forwarder: what is added to its requests.
         since_s: when the state, or the wait in it, began.
@@ -125,6 +127,8 @@ class Downstream(asyncio.BufferedProtocol):
             tunnel = Tunnel(self, None, method="", target="", began_s=self.since_s)
             self.relay = tunnel
             tunnel.begin()
+        elif server.preamble is not None and self.forwarder.is_trusted:
+            self.relay = server.preamble(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  one buffer serves all
         """See asyncio.BufferedProtocol."""
@@ -196,6 +200,27 @@ class Downstream(asyncio.BufferedProtocol):
                 relay.upstream.gate.release(PEER_IS_FULL)
         except Exception:  # noqa: BLE001  as above
             self.server.callback_failed(self, "downstream.resume_writing")
+
+    def announced(self, header: ProxyHeader, rest: bytes) -> None:
+        """The preamble is over: from here on the connection is its source's.
+
+        Args:
+            header: who that is.
+            rest: what was read after it.
+        """
+        server = self.server
+        self.relay = None
+        self.hold_bytes(0)
+        identity = server.identify(self.transport, header)
+        if identity is None:
+            self.drop()
+            return
+        self.peer, self.forwarder = identity
+        self.since_s = server.now_s()
+        if header.is_local:
+            self.is_newcomer = False  # a load balancer's health check: a lame duck does not wait for its end
+        if rest:
+            self._head_data(rest)
 
     # -- requests --------------------------------------------------------------------------------------------
 
@@ -328,6 +353,13 @@ class Downstream(asyncio.BufferedProtocol):
         if not self._undelivered_bytes():
             self.transport.close()
 
+    def drop(self) -> None:
+        """Close without a word: nothing was asked."""
+        self.relay = None
+        self.state = State.CLOSED
+        self.hold_bytes(0)
+        self.transport.close()
+
     def cut(self) -> None:
         """End it so that nobody takes it for an end: a reset."""
         self.relay = None
@@ -360,8 +392,10 @@ class Downstream(asyncio.BufferedProtocol):
             self._unread_bytes = undelivered
             self._write_paused_s = now_s
         match self.state:
+            case State.NEW if self.relay is not None:
+                self.relay.check(now_s)
             case State.NEW | State.IDLE:
-                self._check_idle(now_s)
+                self.check_idle(now_s)
             case State.ACTIVE if self._is_in_head:
                 if now_s - self.since_s > config.head_timeout_s:
                     self.refuse(ProtocolError("the request head took longer than --head-timeout", 408))
@@ -373,13 +407,13 @@ class Downstream(asyncio.BufferedProtocol):
             case State.CLOSED:
                 pass
 
-    def _check_idle(self, now_s: float) -> None:
+    def check_idle(self, now_s: float) -> None:
+        """Has nothing come for too long, or is it to go in a drain?"""
         server = self.server
         if server.idle_close_at_s is None:
             if now_s - self.since_s > server.config.idle_timeout_s:
                 if self.state is State.NEW:
-                    self.state = State.CLOSED
-                    self.transport.close()  # without a word: nothing was asked
+                    self.drop()
                 else:
                     self.close_gracefully()
         elif self.state is State.NEW:

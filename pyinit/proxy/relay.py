@@ -1,4 +1,7 @@
-"""What a client connection and a connection to the app carry between them: an exchange, or a tunnel."""
+"""What a client connection and a connection to the app carry between them: an exchange, or a tunnel.
+
+In front of both, on a client connection alone, there may be a preamble.
+"""
 
 from __future__ import annotations
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 from pyinit.drain.outcomes import Outcomes
 from pyinit.drain.tracker import Tracker
 from pyinit.errors import PyinitError, UpstreamConnectError, UpstreamTimeout
-from pyinit.http1.forward import Forwarder
 from pyinit.http1.probes import is_health_probe
 from pyinit.http1.request import RequestParser
 from pyinit.http1.response import ResponseParser
 from pyinit.proxy.downstream import Downstream
 from pyinit.proxy.flow import MEMORY, MemoryGauge
+from pyinit.proxy.identity import identify
 from pyinit.proxy.listener import Listener
 from pyinit.proxy.pool import Pool
 from pyinit.proxy.stats import Stats
@@ -27,7 +27,9 @@ from pyinit.proxy.upstream import Upstream
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from pyinit.http1.forward import Forwarder
     from pyinit.http1.message import RequestHead
+    from pyinit.http1.proxy_protocol import ProxyHeader
     from pyinit.log import EventLog
     from pyinit.proxy.config import ProxyConfig
     from pyinit.proxy.relay import Relay
@@ -69,6 +71,7 @@ class ProxyServer:
         self.pool = Pool(is_fifo=config.pool_is_fifo)
         self.connections: Tracker[Downstream] = Tracker(self._check_quiet)
         self.upstreams: set[Upstream] = set()
+        self.preamble = _preamble() if config.reads_proxy_header else None
         self.gauge = MemoryGauge(config.buffer_memory_bytes, self._memory_changed)
         # All connections read into this one: a loop has one thread, and each read is copied out before the next.
         self.read_buffer = memoryview(bytearray(READ_BYTES))
@@ -172,7 +175,7 @@ class ProxyServer:
         self._task(self._attach(sock, is_raw=is_raw))
         if self._is_at_limit():
             if not self._is_paused:
-                self._warn_rarely("listener.at_limit", max_connections=self.config.max_connections)
+                self.warn_rarely("listener.at_limit", max_connections=self.config.max_connections)
             self._is_paused = True
             for listener in self.listeners:
                 listener.pause()
@@ -216,38 +219,11 @@ class ProxyServer:
         if self._on_new_connection is not None and (head is None or not is_health_probe(head)):
             self._on_new_connection()
 
-    def identify(self, transport: asyncio.Transport) -> tuple[str, Forwarder] | None:
-        """Who the peer is, for logs, and what its requests are given; None where it has gone already."""
-        config = self.config
-        if transport.get_extra_info("socket").family == socket.AF_UNIX:
-            forwarder = Forwarder(
-                config.forwarded,
-                config.via,
-                peer_ip=b"",
-                is_trusted=True,
-                local_host=b"localhost",
-                local_port=b"",
-            )
-            return "unix", forwarder
-        peer = transport.get_extra_info("peername")
-        if not peer:
-            # A reset right behind a request leaves the request to be read, but no name to ask for
-            # (getpeername(2): ENOTCONN): whose it is decides what is believed of it.
-            return None
-        ip = _unmapped(peer[0])
-        local = transport.get_extra_info("sockname")
-        local_ip = _unmapped(local[0])
-        packed = socket.inet_pton(socket.AF_INET6 if ":" in ip else socket.AF_INET, ip)
-        local_host = f"[{local_ip}]:{local[1]}" if ":" in local_ip else f"{local_ip}:{local[1]}"
-        forwarder = Forwarder(
-            config.forwarded,
-            config.via,
-            peer_ip=ip.encode(),
-            is_trusted=any(packed in network for network in config.trusted),
-            local_host=local_host.encode(),
-            local_port=str(local[1]).encode(),
-        )
-        return f"[{ip}]:{peer[1]}" if ":" in ip else f"{ip}:{peer[1]}", forwarder
+    def identify(
+        self, transport: asyncio.Transport, header: ProxyHeader | None = None
+    ) -> tuple[str, Forwarder] | None:
+        """See identity.identify."""
+        return identify(self.config, transport, header)
 
     # -- the app ---------------------------------------------------------------------------------------------
 
@@ -313,7 +289,7 @@ class ProxyServer:
 
     def _memory_changed(self, is_full: bool) -> None:  # noqa: FBT001  a callback's argument
         if is_full:
-            self._warn_rarely("memory.full", limit_bytes=self.config.buffer_memory_bytes)
+            self.warn_rarely("memory.full", limit_bytes=self.config.buffer_memory_bytes)
         for downstream in self.connections:
             if is_full:
                 downstream.gate.hold(MEMORY)
@@ -371,7 +347,7 @@ class ProxyServer:
 
     # -- faults ----------------------------------------------------------------------------------------------
 
-    def _warn_rarely(self, event: str, **fields: object) -> None:
+    def warn_rarely(self, event: str, **fields: object) -> None:
         """Say what every request can bring about under load: each _SAY_AGAIN_S, with how often it was not said."""
         now_s = self.now_s()
         said_s, unsaid = self._said.get(event, (None, 0))
@@ -413,6 +389,12 @@ class ProxyServer:
         return f"ProxyServer({self.connections!r}, {self.pool!r}, stopping={self.is_stopping})"
 
 
+def _preamble() -> Callable[[Downstream], Relay]:
+    from pyinit.proxy.preamble import Preamble  # noqa: PLC0415  2 ms at the start that few have a use for
+
+    return Preamble
+
+
 def _reason(problem: OSError) -> str:
     """Why a connect failed, without the address: the text goes to clients.
 
@@ -422,8 +404,3 @@ def _reason(problem: OSError) -> str:
     if isinstance(problem, socket.gaierror):
         return problem.strerror or "its name has no address"
     return os.strerror(problem.errno) if problem.errno else "none of its addresses answers"
-
-
-def _unmapped(ip: str) -> str:
-    """An IPv4 client of a dual-stack listener, as it is known elsewhere; scope ids fall away."""
-    return ip.removeprefix("::ffff:").partition("%")[0]

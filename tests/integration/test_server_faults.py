@@ -227,7 +227,7 @@ CASES = [
         reads_late,
         only_for=Downstream,
     ),
-    Case("check", "downstream.check", Downstream, "_check_idle", is_idle_too_long),
+    Case("check", "downstream.check", Downstream, "check_idle", is_idle_too_long),
     Case("check of an exchange", "downstream.check", Exchange, "check", waits),
     Case("cut", "server.cut", Exchange, "cut", is_cut),
     Case("connected", "upstream.connection_made", Exchange, "connected", asks),

@@ -197,6 +197,26 @@ def test_trust_is_for_private_networks_unless_given() -> None:
     assert [network.text for network in loaded("--trust", "1.2.3.4", *front).trust] == ["1.2.3.4"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "is_warned"),
+    [
+        (("--listen", "80"), False),
+        (("--listen", "tcp:80"), True),
+        (("--listen", "80", "--trust", "none"), True),
+        (("--listen", "tcp:80", "--listen", "81"), False),
+        (("--listen", "unix:/s", "--trust", "none"), False),
+        (("--listen", "tcp:80", "--listen", "81", "--trust", "none"), True),
+    ],
+)
+def test_where_nobodys_proxy_header_would_be_read_a_warning_says_so(
+    arguments: tuple[str, ...],
+    is_warned: bool,  # noqa: FBT001  pytest fills it in
+) -> None:
+    assert loaded("--proxy-protocol", *arguments, "true").proxy_protocol
+    assert bool(loaded("--proxy-protocol", *arguments, "true").warnings) == is_warned
+    assert not loaded(*arguments, "true").warnings
+
+
 @pytest.mark.parametrize("name", options.ALL)
 def test_every_option_has_an_attribute_and_its_variable_is_known(name: str) -> None:
     option = options.ALL[name]

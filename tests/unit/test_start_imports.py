@@ -158,3 +158,18 @@ def test_in_front_mode_the_child_is_started_before_anything_heavy_is_imported() 
         "pyinit.drain",
         "pyinit.drain.budget",
     }
+
+
+def test_the_proxy_header_is_imported_where_it_is_read() -> None:
+    """Its patterns take milliseconds to compile, at every start."""
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys, pyinit.app; print(*sys.modules)"],
+        env=pyinit_environment(),
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+        timeout=PATIENCE_S * TIME_SCALE,
+    )
+    found = set(done.stdout.decode().split())
+    assert "pyinit.proxy.server" in found
+    assert not found & {"pyinit.http1.proxy_protocol", "pyinit.proxy.preamble"}

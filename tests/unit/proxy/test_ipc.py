@@ -13,6 +13,7 @@ from pyinit.proxy.stats import Stats
 PROXY = ProxyConfig(
     upstream=UpstreamAddress(hosts=("127.0.0.1", "::1"), port=3000),
     via=b"pyinit",
+    reads_proxy_header=True,
     body_max_bytes=None,
     response_timeout_s=1.5,
 )
