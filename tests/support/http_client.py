@@ -40,7 +40,7 @@ class Client:
     """One connection."""
 
     def __init__(self, port: int, host: str = "127.0.0.1") -> None:
-        self.sock = socket.socket()
+        self.sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         self.sock.settimeout(DEADLINE_S)
         self.sock.connect((host, port))
         self._buffer = b""
