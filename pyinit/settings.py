@@ -34,6 +34,9 @@ _ABOUT_PROXY = ("upstream", "ready-path", "start-required", "child-timeout", "dr
 # Options that are about the app as a child of ours. --start-required is not: in sidecar mode it is we who end.
 _ABOUT_CHILD = ("wait-all", "exec-npm", "rewrite", "expect-exit", "port-env", "child-timeout", "drain-notify")
 
+# Node's default of --max-http-header-size, which counts the target, names and values of a request.
+NODE_HEAD_MAX_BYTES = 16 * 1024
+
 # Loopback, private, link-local and shared address space: RFC 1122, 1918, 3927, 4193, 4291, 6598.
 PRIVATE_NETWORKS = (
     "127.0.0.0/8",
@@ -90,8 +93,8 @@ class Settings:
     via: str = "pyinit"
     request_id: bool = False
     pool: str = "lifo"
-    # Node's own default (--max-http-header-size), so nothing that reached the app is refused here.
-    head_max_bytes: int = 16 * 1024
+    # So nothing that reached the app is refused here.
+    head_max_bytes: int = NODE_HEAD_MAX_BYTES
     # Node's server.maxHeadersCount.
     fields_max: int = 2000
     head_timeout_s: float = 15.0
@@ -177,14 +180,14 @@ def load(argv: list[str], environment: Mapping[str, str]) -> Settings:
 def node_head_max(command: list[bytes], node_options: str, otherwise: int) -> int:
     """Node's own limit where the command or NODE_OPTIONS sets one, or heads that it accepts would be refused."""
     found = otherwise
-    words = node_options.split()
-    words += [os.fsdecode(word) for word in command]
-    for word, following in zip(words, [*words[1:], ""], strict=False):
-        name, equals, text = word.partition("=")
-        if name.replace("_", "-") == "--max-http-header-size":
-            text = text if equals else following
-            if text.isascii() and text.isdigit() and len(text) <= 18 and int(text):
-                found = int(text)
+    # One text, so that it is found in the one word of a CMD in shell form too, and as NODE_OPTIONS=... before it.
+    # Quotes mean nothing within: NODE_OPTIONS may have them around a word or a value.
+    text = " ".join([node_options, *map(os.fsdecode, command)]).replace('"', "").replace("'", "")
+    for rest in text.replace("_", "-").split("--max-http-header-size")[1:]:
+        value = rest[1:].split(maxsplit=1)[:1] if rest[:1] in ("=", " ") else []
+        digits = value[0] if value else ""
+        if digits.isascii() and digits.isdigit() and len(digits) <= 18 and int(digits):
+            found = int(digits)
     return found
 
 

@@ -185,6 +185,16 @@ def test_nodes_own_limit_for_heads_is_ours_unless_given() -> None:
     assert loaded("node", "--max-http-header-size=32768", "a.js").head_max_bytes == 32768
     assert loaded("node", "--max_http_header_size", "9000", "a.js").head_max_bytes == 9000
     assert loaded("node", NODE_OPTIONS="--max-http-header-size=9000").head_max_bytes == 9000
+    assert loaded("node", NODE_OPTIONS='-r "a b" "--max-http-header-size=9000"').head_max_bytes == 9000
+    assert loaded("node", NODE_OPTIONS='--max-http-header-size="9000"').head_max_bytes == 9000
+    assert loaded("/bin/sh", "-c", "exec node --max-http-header-size=9000 a.js").head_max_bytes == 9000
+    assert loaded("env", "NODE_OPTIONS=--max-http-header-size=9000", "node").head_max_bytes == 9000
+    assert (
+        loaded(
+            "node", "--max-http-header-size=9000", NODE_OPTIONS="--max-http-header-size=8000"
+        ).head_max_bytes
+        == 9000
+    )
     assert loaded("--head-max", "1K", "node", "--max-http-header-size=9000").head_max_bytes == 1024
     for no_size in ("0", "x", "", "²", "9" * 5000):
         assert loaded("node", f"--max-http-header-size={no_size}").head_max_bytes == 16384
