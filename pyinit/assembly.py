@@ -114,6 +114,7 @@ def proxy_config(start: Start) -> ProxyConfig:
         adds_request_id=settings.request_id,
         pool_is_fifo=settings.pool == "fifo",
         head_max_bytes=settings.head_max_bytes,
+        app_head_max_bytes=settings.app_head_max_bytes,
         fields_max=settings.fields_max,
         head_timeout_s=settings.head_timeout_s,
         idle_timeout_s=settings.idle_timeout_s or start.platform.idle_timeout_s,

@@ -137,6 +137,12 @@ class Settings:
         return bool(self.listens) and not self.front_off
 
     @property
+    def app_head_max_bytes(self) -> int:
+        """Where the app refuses a head. A limit that was given lies above Node's own to match an app's, else below."""
+        given = "head-max" in self.given
+        return max(self.head_max_bytes, NODE_HEAD_MAX_BYTES) if given else self.head_max_bytes
+
+    @property
     def may_run_scripts(self) -> bool:
         """Whether the command can be npm's, yarn's or pnpm's, itself or in a shell: else init.npm need not load."""
         return any(b"npm" in word or b"yarn" in word for word in self.command[:3])

@@ -8,7 +8,13 @@ The forwarding modes (design 5):
   off      whatever came is removed, nothing is set
 
 Set where absent means in accord with what is there: behind a load balancer that ended TLS and sent
-X-Forwarded-Proto: https, an absent X-Forwarded-Port is 443, not the port of ours that it connected to.
+X-Forwarded-Proto: https, an absent X-Forwarded-Port is 443, not the port of ours that it connected to. A field
+that came with no value is absent, and removed: Express skips it, and without another would take us for the client.
+
+What is added counts towards the app's own limit for heads, and a head just below that was accepted before there was
+a pyinit. Then it goes on with what a request cannot do without (``_needed``). Considered: to raise the child's limit
+(its environment and command line are its own), and to leave all out (who pads a request could then pass for
+127.0.0.1, which apps tend to trust).
 """
 
 from pyinit.http1.abnf import IPV6, TOKEN
@@ -27,11 +33,13 @@ class Forwarder:
         is_trusted: whether the peer's own forwarding fields are believed.
         local_host: where the client connected to, ``host:port``, for an HTTP/1.0 request that names no host.
         local_port: the port of that; empty for a unix socket.
+        head_max_bytes: where the app refuses a head, as Node counts: --max-http-header-size.
     """
 
     __slots__ = (
         "_added",
         "_added_host",
+        "_head_max_bytes",
         "_local_host",
         "_local_port",
         "_mode",
@@ -41,13 +49,22 @@ class Forwarder:
     )
 
     def __init__(
-        self, mode: str, via: bytes, *, peer_ip: bytes, is_trusted: bool, local_host: bytes, local_port: bytes
+        self,
+        mode: str,
+        via: bytes,
+        *,
+        peer_ip: bytes,
+        is_trusted: bool,
+        local_host: bytes,
+        local_port: bytes,
+        head_max_bytes: int,
     ) -> None:
         self._mode = ("auto" if is_trusted else "replace") if mode == "auto" else mode
         self._via = via
         self._peer_ip = peer_ip
         self._local_host = local_host
         self._local_port = local_port
+        self._head_max_bytes = head_max_bytes
         self.is_trusted = is_trusted
         self._added_host: bytes | None = None
         self._added: list[bytes] = []
@@ -70,17 +87,33 @@ class Forwarder:
                 self._added = self._all(host)
                 self._added_host = host
             added = self._added
-        # Ours stand first: of very many fields Node drops the last without a word (server.maxHeadersCount),
-        # and an app that misses X-Forwarded-For takes the client for us.
-        lines = [b"%b %b HTTP/1.1" % (head.method, head.target), *added, *lines]
         if head.upgrade is not None:
             lines += (b"Connection: Upgrade", b"Upgrade: " + head.upgrade)
+        needed_count = len(lines)
         if self._via:
             lines.append(b"Via: 1.%d %b" % (head.minor, self._via))
         if extra:
             lines += extra
-        lines += (b"", b"")
-        return b"\r\n".join(lines)
+        # Ours stand first: of very many fields Node drops the last without a word (server.maxHeadersCount),
+        # and an app that misses X-Forwarded-For takes the client for us.
+        raw = b"\r\n".join([b"%b %b HTTP/1.1" % (head.method, head.target), *added, *lines, b"", b""])
+        if len(raw) >= self._head_max_bytes and _counted(head.target, added, lines) >= self._head_max_bytes:
+            # RFC 9110 section 7.6.3 wants a Via from a gateway: left out here, as a request that the app refuses
+            # has no use of one. It could let a loop through for as long as its heads are that large.
+            start = raw[: raw.index(b"\r\n")]
+            raw = b"\r\n".join([start, *self._needed(added), *lines[:needed_count], b"", b""])
+        return raw
+
+    def _needed(self, added: list[bytes]) -> list[bytes]:
+        """Of what is added, that which an app must not miss: the address that only we know.
+
+        Where a trusted peer's X-Forwarded-For passes there is none: the app has read all it needs from that before.
+        """
+        ours = [line for line in added if line.startswith(b"X-Forwarded-For:")]
+        is_told = any(line.startswith(b"Forwarded:") for line in added)
+        if is_told and self._peer_ip and (ours or self._mode == "append"):
+            ours.append(b"Forwarded: " + _element(self._peer_ip, b"", b""))
+        return ours
 
     def _name_host(self, host: bytes, lines: list[bytes]) -> bytes:
         """See to the Host that HTTP/1.1 asks for, where HTTP/1.0 did not; returns it."""
@@ -110,6 +143,8 @@ class Forwarder:
         came = head.forwarding or {}
         if self._mode == "keep":
             return []
+        if self._mode in ("auto", "append"):
+            came = _without_empty(came, lines)
         if self._mode in ("replace", "off"):
             for group in came.values():
                 for line in group:
@@ -217,6 +252,25 @@ def _element(ip: bytes, host: bytes, proto: bytes) -> bytes:
 
 def _quoted(text: bytes) -> bytes:
     return b'"' + text.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
+
+
+def _counted(target: bytes, *groups: list[bytes]) -> int:
+    """The size of a head as Node counts it: the target, and names and values without what separates them."""
+    fields = [line.partition(b":") for lines in groups for line in lines]
+    return len(target) + sum(len(name) + len(value.lstrip(b" \t")) for name, _, value in fields)
+
+
+def _without_empty(came: dict[bytes, list[bytes]], lines: list[bytes]) -> dict[bytes, list[bytes]]:
+    """Those that say something; removes the others from ``lines``."""
+    said = came
+    for name, group in came.items():
+        # No generator and no copy before it is known to be needed: every request of a load balancer comes by here.
+        if len(group[0].rstrip(b" \t,")) > len(name) + 1 or any(any(_values(line)) for line in group):
+            continue
+        said = {other: said[other] for other in said if other != name}
+        for line in group:
+            lines.remove(line)
+    return said
 
 
 def _values(line: bytes) -> list[bytes]:

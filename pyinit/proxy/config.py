@@ -41,6 +41,7 @@ class ProxyConfig:
     Attributes:
         trusted: networks, each holding packed peer addresses whose forwarding fields are believed.
         reads_proxy_header: a trusted peer's connection begins with a PROXY header; not on ``tcp:`` listeners.
+        app_head_max_bytes: where the app refuses a head; what is added keeps below it where it can.
     """
 
     upstream: UpstreamAddress
@@ -51,6 +52,7 @@ class ProxyConfig:
     adds_request_id: bool = False
     pool_is_fifo: bool = False
     head_max_bytes: int = 16 * 1024
+    app_head_max_bytes: int = 16 * 1024
     fields_max: int = 2000
     head_timeout_s: float = 15.0
     idle_timeout_s: float = 75.0

@@ -46,6 +46,7 @@ def identify(
             is_trusted=is_believed,
             local_host=b"localhost",
             local_port=b"",
+            head_max_bytes=config.app_head_max_bytes,
         )
         return "unix", forwarder
     peer = transport.get_extra_info("peername")
@@ -71,6 +72,7 @@ def _of(
         is_trusted=is_believed and any(packed in network for network in config.trusted),
         local_host=_text(local).encode(),
         local_port=str(local[1]).encode(),
+        head_max_bytes=config.app_head_max_bytes,
     )
     return _text(peer), forwarder
 

@@ -107,7 +107,13 @@ def read_by_us(raw: bytes) -> tuple[Read, bytes] | None:
     if isinstance(body, ChunkedBody):
         payload = b"".join(rest[first:last] for first, last in body.spans or ())
     forwarder = Forwarder(
-        "auto", b"us", peer_ip=b"1.2.3.4", is_trusted=False, local_host=b"us:80", local_port=b"80"
+        "auto",
+        b"us",
+        peer_ip=b"1.2.3.4",
+        is_trusted=False,
+        local_host=b"us:80",
+        local_port=b"80",
+        head_max_bytes=HEAD_MAX_BYTES,
     )
     read = Read(head.method.decode(), head.target.decode(), len(payload), hashlib.sha256(payload).hexdigest())
     return read, forwarder.request(head) + rest[:end]

@@ -200,6 +200,12 @@ def test_nodes_own_limit_for_heads_is_ours_unless_given() -> None:
         assert loaded("node", f"--max-http-header-size={no_size}").head_max_bytes == 16384
 
 
+def test_the_apps_limit_for_heads_is_taken_to_be_ours_but_for_a_tighter_one_that_was_given() -> None:
+    assert loaded("node", "--max-http-header-size=9000").app_head_max_bytes == 9000
+    assert loaded("--head-max", "64K", "node").app_head_max_bytes == 65536
+    assert loaded("--head-max", "1K", "node").app_head_max_bytes == 16384
+
+
 def test_trust_is_for_private_networks_unless_given() -> None:
     front = ("--listen", "80", "true")
     assert "10.0.0.0/8" in [network.text for network in loaded(*front).trust]

@@ -24,9 +24,16 @@ def forwarder(
     peer_ip: bytes = b"1.2.3.4",
     is_trusted: bool = False,
     port: bytes = b"80",
+    head_max_bytes: int = 1 << 20,
 ) -> Forwarder:
     return Forwarder(
-        mode, via, peer_ip=peer_ip, is_trusted=is_trusted, local_host=b"10.0.0.1:80", local_port=port
+        mode,
+        via,
+        peer_ip=peer_ip,
+        is_trusted=is_trusted,
+        local_host=b"10.0.0.1:80",
+        local_port=port,
+        head_max_bytes=head_max_bytes,
     )
 
 
@@ -172,6 +179,15 @@ FORGED = [
             ],
             id="Forwarded alone came",
         ),
+        pytest.param(
+            "auto",
+            True,
+            [b"X-Forwarded-For: ", b"x-forwarded-for: ,\t,", b"X-Forwarded-Proto:", b"Forwarded:"],
+            OURS,
+            id="auto takes a field without a value as absent",
+        ),
+        pytest.param("append", False, [b"X-Forwarded-For:", b"Forwarded: "], OURS, id="append does so too"),
+        pytest.param("keep", True, [b"X-Forwarded-For:"], [b"X-Forwarded-For:"], id="keep does not"),
     ],
 )
 def test_forwarding_fields(mode: str, *, is_trusted: bool, came: list[bytes], expected: list[bytes]) -> None:
@@ -240,6 +256,60 @@ def test_of_very_many_fields_ours_are_not_the_ones_dropped() -> None:
     """Node keeps the first thousand or so; without X-Forwarded-For the app would take the client for us."""
     raw = forwarder().request(request(*[b"X: 1"] * 1900))
     assert raw.split(b"\r\n")[1:6] == OURS
+
+
+ADDRESS = [b"X-Forwarded-For: 1.2.3.4", b"Forwarded: for=1.2.3.4"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "is_trusted", "came", "needed"),
+    [
+        pytest.param("auto", False, [], ADDRESS, id="a stranger's address"),
+        pytest.param("auto", False, FORGED, ADDRESS, id="and not what it sent"),
+        pytest.param("auto", True, [], ADDRESS, id="a trusted peer's that told of none"),
+        pytest.param(
+            "auto", True, [b"X-Forwarded-For: 5.6.7.8"], [b"X-Forwarded-For: 5.6.7.8"], id="one told"
+        ),
+        pytest.param(
+            "auto", True, [b"Forwarded: for=b"], [ADDRESS[0], b"Forwarded: for=b"], id="one told by Forwarded"
+        ),
+        pytest.param(
+            "append",
+            False,
+            [b"X-Forwarded-For: 5.6.7.8"],
+            [b"X-Forwarded-For: 5.6.7.8, 1.2.3.4", ADDRESS[1]],
+            id="one appended",
+        ),
+        pytest.param("append", True, FORGED[:1] + FORGED[2:], None, id="nothing to leave out but Via"),
+        pytest.param("replace", True, FORGED, ADDRESS, id="one replaced"),
+        pytest.param("keep", False, [], [], id="nothing, with keep"),
+        pytest.param("off", False, [], [], id="nothing, with off"),
+    ],
+)
+def test_a_head_that_would_grow_beyond_the_apps_limit_gets_no_more_than_it_needs(
+    mode: str, *, is_trusted: bool, came: list[bytes], needed: list[bytes] | None
+) -> None:
+    """The last size at which all is added, and the first at which it is not; the address never goes missing."""
+    head = request(*came, b"X:  y", start=b"GET /target HTTP/1.1")
+    all_of_it = sent(forwarder(mode, is_trusted=is_trusted, via=b"us"), head, [b"X-Request-Id: 1"])
+    counted = len(b"/target") + sum(
+        len(n) + len(v.strip()) for n, _, v in (x.partition(b":") for x in all_of_it)
+    )
+    roomy = forwarder(mode, is_trusted=is_trusted, via=b"us", head_max_bytes=counted + 1)
+    assert sent(roomy, head, [b"X-Request-Id: 1"]) == all_of_it
+    tight = forwarder(mode, is_trusted=is_trusted, via=b"us", head_max_bytes=counted)
+    lines = sent(tight, head, [b"X-Request-Id: 1"])
+    if needed is None:
+        needed = [x for x in all_of_it if not x.startswith((b"Host", b"X:", b"Via", b"X-Request-Id"))]
+    assert lines == sorted([b"Host: a", b"X:  y", *needed])
+
+
+def test_an_upgrade_and_a_named_host_are_needed_and_an_address_of_a_unix_socket_is_not() -> None:
+    tight = forwarder(via=b"us", peer_ip=b"", port=b"", head_max_bytes=1)
+    upgrade = request(b"Connection: upgrade", b"Upgrade: x")
+    assert sent(tight, upgrade) == [b"Connection: Upgrade", b"Host: a", b"Upgrade: x"]
+    old = RequestParser(9).parse(b"GET / HTTP/1.0")
+    assert sent(tight, old) == [b"Host: 10.0.0.1:80"]
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,15 @@ class Read:
     payload: bytes
 
 
-FORWARDER = Forwarder("auto", b"us", peer_ip=b"::1", is_trusted=True, local_host=b"us:80", local_port=b"80")
+FORWARDER = Forwarder(
+    "auto",
+    b"us",
+    peer_ip=b"::1",
+    is_trusted=True,
+    local_host=b"us:80",
+    local_port=b"80",
+    head_max_bytes=16 * 1024,
+)
 
 
 def read_by_us(raw: bytes) -> Read | None:
