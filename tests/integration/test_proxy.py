@@ -326,6 +326,22 @@ def test_access_log_has_one_line_a_request_without_its_query() -> None:
         assert all(e["bytes_out"] > 0 and e["duration_s"] >= 0 for e in lines)
 
 
+def test_max_forwards_ends_here_at_nought_and_date_is_added_where_node_sends_none() -> None:
+    script = """http.createServer((q,s)=>{s.sendDate=q.url!=='/dateless';
+      s.end(`${q.method} ${q.headers['max-forwards']} ${q.headers.via}`)}).listen(port,'127.0.0.1')"""
+    with node(script) as app, Client(app.port) as client:
+        for method in ("TRACE", "OPTIONS"):
+            assert client.get("/", "Max-Forwards: 2", method=method).body == f"{method} 1 1.1 pyinit".encode()
+            last = client.get("/", "Max-Forwards: 0", "X-Mine: 1", method=method)
+            assert b"pyinit" not in last.body, "the app has not seen it"
+            assert last.status == 200
+        assert client.get("/", "Max-Forwards: 0").body == b"GET 0 1.1 pyinit", "it means nothing elsewhere"
+        for path in ("/", "/dateless"):
+            dates = [value for name, value in client.get(path).fields if name == "date"]
+            assert len(dates) == 1
+            assert dates[0].endswith(" GMT")
+
+
 def test_forwarding_fields_of_a_stranger_are_replaced_and_of_a_trusted_peer_kept() -> None:
     sent = ("X-Forwarded-For: 9.9.9.9", "X-Forwarded-Proto: https")
     with example("--trust", "none") as app, Client(app.port) as client:
