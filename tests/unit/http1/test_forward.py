@@ -187,6 +187,13 @@ FORGED = [
             id="auto takes a field without a value as absent",
         ),
         pytest.param("append", False, [b"X-Forwarded-For:", b"Forwarded: "], OURS, id="append does so too"),
+        pytest.param(
+            "auto",
+            True,
+            [b"X-Forwarded-For:", *FORGED],
+            [b"X-Forwarded-For:", *FORGED],
+            id="auto passes all lines of a field of which one has a value",
+        ),
         pytest.param("keep", True, [b"X-Forwarded-For:"], [b"X-Forwarded-For:"], id="keep does not"),
     ],
 )
