@@ -21,7 +21,7 @@ from pyinit.drain.tracker import State
 from pyinit.errors import ProtocolError
 from pyinit.http1 import replies
 from pyinit.http1.head import HeadReader
-from pyinit.proxy.exchange import Exchange
+from pyinit.proxy.exchange import Exchange, status_of
 from pyinit.proxy.flow import CONNECTING, MEMORY, PEER_IS_FULL, PIPELINED, ReadGate, reset
 from pyinit.proxy.tunnel import Tunnel
 
@@ -226,6 +226,7 @@ class Downstream(asyncio.BufferedProtocol):
 
     def _head_data(self, data: bytes) -> None:
         """Bytes where a request head is expected."""
+        is_head = False
         try:
             taken = self._reader.feed(data)
             if self.state is not State.ACTIVE and (taken is not None or self._reader.held_bytes):
@@ -236,6 +237,7 @@ class Downstream(asyncio.BufferedProtocol):
                 self.hold_bytes(self._reader.held_bytes)
                 return
             block, rest = taken
+            is_head = block.startswith(b"HEAD ")
             if self._held_bytes:
                 self.hold_bytes(0)
             head = self.server.requests.parse(block)
@@ -247,7 +249,7 @@ class Downstream(asyncio.BufferedProtocol):
             exchange.begin(rest)
         except ProtocolError as fault:
             self._advise(data)
-            self.refuse(fault)
+            self.refuse(fault, with_body=not is_head)
 
     def hold(self, data: bytes) -> None:
         """Keep bytes of the next request; nothing more is read until its turn."""
@@ -301,12 +303,12 @@ class Downstream(asyncio.BufferedProtocol):
     def _is_in_head(self) -> bool:
         return self.state is State.ACTIVE and self.relay is None
 
-    def refuse(self, fault: ProtocolError) -> None:
+    def refuse(self, fault: ProtocolError, *, with_body: bool = True) -> None:
         """Answer a request that breaks the rules, and close."""
-        server = self.server
+        server, status = self.server, status_of(fault)
         server.stats.refused += 1
-        server.log.info("request.refused", peer=self.peer, status=fault.status_hint, reason=fault.reason)
-        self.reply(fault.status_hint, fault.reason)
+        server.log_refusal(peer=self.peer, status=status, reason=fault.reason)
+        self.reply(status, fault.reason, with_body=with_body)
 
     def reply(self, status: int, text: str, *, with_body: bool = True) -> None:
         """Send a response of ours, and close."""
@@ -317,16 +319,13 @@ class Downstream(asyncio.BufferedProtocol):
         self.close_gracefully()
 
     def _advise(self, data: bytes) -> None:
-        if data.startswith(_TLS_HANDSHAKE):
-            self.server.log.warning(
-                "request.not_http",
-                peer=self.peer,
-                reason="a TLS handshake: --listen tcp:ADDR passes it on to the app",
-            )
-        elif data.startswith(_HTTP2_PREFACE):
-            self.server.log.warning(
-                "request.not_http", peer=self.peer, reason="HTTP/2: --listen tcp:ADDR passes it on to the app"
-            )
+        for beginning, name in ((_TLS_HANDSHAKE, "a TLS handshake"), (_HTTP2_PREFACE, "HTTP/2")):
+            if data.startswith(beginning):
+                self.server.warn_rarely(
+                    "request.not_http",
+                    peer=self.peer,
+                    reason=f"{name}: --listen tcp:ADDR passes it on to the app",
+                )
 
     # -- closing ---------------------------------------------------------------------------------------------
 

@@ -89,7 +89,7 @@ class ProxyServer:
         self._is_quiet = False
         self._is_paused = False
         self._attaching_count = 0
-        self._said: dict[str, tuple[float | None, int]] = {}  # event -> when last, and how often not since
+        self._said: dict[str, tuple[float | None, int]] = {}  # what -> when last, and how often not since
         self._date_second = 0
         self._date_line = b""
         self._host_at = 0  # which of the upstream's hosts answered last
@@ -349,13 +349,30 @@ class ProxyServer:
 
     def warn_rarely(self, event: str, **fields: object) -> None:
         """Say what every request can bring about under load: each _SAY_AGAIN_S, with how often it was not said."""
+        unsaid = self._unsaid(event)
+        if unsaid is not None:
+            self.log.warning(event, unsaid=unsaid, **fields)
+
+    def log_refusal(self, *, peer: str, status: int, reason: str) -> None:
+        """A request that broke a rule. Strangers can send any number: each rule is said as rarely as above.
+
+        All of them are there at debug; ``reason`` is one of ours, so that the rules are few.
+        """
+        unsaid = self._unsaid(f"request.refused {reason}")
+        if unsaid is None:
+            self.log.debug("request.refused", peer=peer, status=status, reason=reason)
+        else:
+            self.log.info("request.refused", peer=peer, status=status, reason=reason, unsaid=unsaid)
+
+    def _unsaid(self, what: str) -> int | None:
+        """How often it was not said since it was; None where it is too soon to say it again."""
         now_s = self.now_s()
-        said_s, unsaid = self._said.get(event, (None, 0))
+        said_s, unsaid = self._said.get(what, (None, 0))
         if said_s is not None and now_s - said_s < _SAY_AGAIN_S:
-            self._said[event] = (said_s, unsaid + 1)
-            return
-        self._said[event] = (now_s, 0)
-        self.log.warning(event, unsaid=unsaid, **fields)
+            self._said[what] = (said_s, unsaid + 1)
+            return None
+        self._said[what] = (now_s, 0)
+        return unsaid
 
     def callback_failed(self, owner: Downstream | Relay, where: str) -> None:
         """An exception of ours: log it, count it, end that one connection. Never raises."""

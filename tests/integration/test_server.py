@@ -700,6 +700,42 @@ async def test_a_fault_in_a_head_never_reaches_the_app(world: World, head: bytes
 
 
 @on_both_loops
+async def test_refusals_are_logged_once_for_each_rule_and_then_counted(world: World) -> None:
+    """Anybody can bring about any number of them; what they look like is there at debug."""
+
+    async def refuse(line: bytes) -> None:
+        client = await world.client()
+        await client.send(request(b"/", line))
+        await client.response()
+
+    await world.serve(answering(response(b"x")))
+    for line in (b"X : y", b"X : z", b"Host: b", b"X : y"):
+        await refuse(line)
+    world.advance(11)
+    await refuse(b"X : y")
+    said = [(level, fields) for level, event, fields in world.log.events if event == "request.refused"]
+    assert [level for level, _ in said] == ["info", "debug", "info", "debug", "info"]
+    assert [fields.get("unsaid") for _, fields in said] == [0, None, 0, None, 2]
+    assert all(str(fields["peer"]).startswith("127.0.0.1:") for _, fields in said)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        pytest.param((b"X : y",), id="in the head"),
+        pytest.param((b"Transfer-Encoding: chunked",), id="in the body"),
+    ],
+)
+@on_both_loops
+async def test_a_refusal_of_head_has_no_content(world: World, lines: tuple[bytes, ...]) -> None:
+    await world.serve(answering(response(b"x")))
+    client = await world.client()
+    await client.send(request(b"/", *lines, method=b"HEAD") + b"x\r\n")
+    assert (await client.response(method=b"HEAD")).status == 400
+    assert await client.rest() == b""
+
+
+@on_both_loops
 async def test_a_fault_in_a_body_aborts_the_request_before_it_is_whole(world: World) -> None:
     endings: list[tuple[bytes, str | None]] = []
 
