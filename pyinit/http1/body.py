@@ -209,7 +209,8 @@ class ChunkedBody:
         match = abnf.FIELD_LINE.fullmatch(part[:-2]) if part.endswith(b"\r\n") else None
         if match is None:
             raise ProtocolError("a malformed trailer (RFC 9112 section 7.1.2)")
-        if match[1].lower() in self._forbidden:
+        # A layer that maps names as CGI does (RFC 3875 section 4.1.18) reads "_" as "-".
+        if match[1].lower().replace(b"_", b"-") in self._forbidden:
             raise ProtocolError("a trailer that is forbidden there (RFC 9110 section 6.5.1)")
         self._trailer_lines += 1
         if self._trailer_lines > _TRAILER_LINES_MAX:

@@ -13,7 +13,8 @@ class RequestHead:
         content_length: None where there is no Content-Length.
         is_chunked: whether the body is chunked; never together with content_length.
         keep_alive: whether the client would go on with this connection.
-        upgrade: the protocols offered, h2c aside; None where none is, or where a body comes with it.
+        upgrade: the protocols offered, HTTP itself aside; None where none is, or where a body comes with it.
+        websocket_key: Sec-WebSocket-Key, where a WebSocket is among them.
         forwarding: lower-case name -> lines, of X-Forwarded-* and Forwarded; None where there are none.
         max_forwards: of TRACE and OPTIONS; None where absent.
         request_id: whether an X-Request-Id came along.
@@ -32,6 +33,7 @@ class RequestHead:
         "request_id",
         "target",
         "upgrade",
+        "websocket_key",
     )
 
     method: bytes
@@ -43,6 +45,7 @@ class RequestHead:
     is_chunked: bool
     keep_alive: bool
     upgrade: bytes | None
+    websocket_key: bytes | None
     forwarding: dict[bytes, list[bytes]] | None
     max_forwards: int | None
     request_id: bool

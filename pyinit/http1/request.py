@@ -47,6 +47,14 @@ _SPECIAL = (
     }
 )
 
+# Node tells "_" from "-". What stands behind it may not: mapped as in CGI (RFC 3875 section 4.1.18), X_Forwarded_For
+# is X-Forwarded-For. Removed whoever sends them, as a load balancer passes its client's on; not refused, as clients
+# do send X_Real_IP and the like in good faith, and nginx, which drops every "_", has taught them that it is no harm.
+_LOOK_ALIKE = frozenset(name for name in _SPECIAL | _NOT_TO_BE_NAMED if b"-" in name)
+
+# Not to be offered: behind such an upgrade come requests that we would not read any more (RFC 9113 section 3.1).
+_HTTP_ITSELF = frozenset((b"h2c", b"h2", b"http"))
+
 _Fields = list[tuple[bytes, bytes, bytes]]  # line, lower-case name, value
 
 
@@ -85,7 +93,7 @@ class RequestParser:
         head.lines = lines
         head.content_length = None
         head.is_chunked = False
-        head.upgrade = None
+        head.upgrade = head.websocket_key = None
         head.forwarding = None
         head.max_forwards = None
         head.request_id = False
@@ -101,7 +109,7 @@ class RequestParser:
             field = special.get(line)
             if field is None:
                 name, value = name_and_value(line)
-                if name not in _SPECIAL:
+                if name not in _SPECIAL and not (b"_" in name and name.replace(b"_", b"-") in _LOOK_ALIKE):
                     if len(line) <= _KNOWN_LINE_BYTES:
                         if len(self._plain) >= _KNOWN_LINES_MAX:
                             self._plain.clear()
@@ -208,12 +216,46 @@ def _request_fields(head: RequestHead, fields: _Fields) -> None:  # noqa: C901, 
 
 
 def _upgrade(head: RequestHead, upgrades: list[bytes]) -> None:
-    """Offer what the client offered, h2c aside: behind it we would read nothing any more."""
-    offered = [protocol for protocol in upgrades if protocol.lower() != b"h2c"]
+    """Offer what the client offered, HTTP itself aside."""
+    offered: dict[bytes, bytes] = {}
+    for protocol in upgrades:
+        match = abnf.PROTOCOL.fullmatch(protocol)
+        if match is None:
+            raise ProtocolError("a malformed Upgrade (RFC 9110 section 7.8)")
+        if match[1].lower() not in _HTTP_ITSELF:
+            offered[protocol] = match[1].lower()
     # A server may ignore Upgrade (RFC 9110 section 7.8). With a body it is: whether that body is read as one
     # depends on whether the app listens for upgrades, so it could be read two ways.
     if offered and not head.is_chunked and not head.content_length:
         head.upgrade = b", ".join(offered)
+        if b"websocket" in offered.values():
+            head.websocket_key = _websocket_key(head)
+
+
+def _websocket_key(head: RequestHead) -> bytes:
+    """The key of a WebSocket handshake, which is judged as a server would (RFC 6455 section 4.2.1).
+
+    What is none is answered with an error there too; here it must not be for the app to say, since only by the key
+    can its 101 be told from one that it was made to send. Which versions it speaks is its own affair.
+    """
+    if head.method != b"GET":
+        raise ProtocolError("a WebSocket handshake that is no GET (RFC 6455 section 4.2.1)")
+    keys, versions = [], []
+    for line in head.lines:
+        name, _, value = line.partition(b":")
+        if name.lower() == b"sec-websocket-key":
+            keys.append(value.strip(b" \t"))
+        elif name.lower() == b"sec-websocket-version":
+            versions.append(value.strip(b" \t"))
+    if len(keys) != 1 or not abnf.WEBSOCKET_KEY.fullmatch(keys[0]):
+        raise ProtocolError(
+            "a WebSocket handshake without one Sec-WebSocket-Key of 16 bytes (RFC 6455 section 4.2.1)"
+        )
+    if len(versions) != 1 or not abnf.WEBSOCKET_VERSION.fullmatch(versions[0]):
+        raise ProtocolError(
+            "a WebSocket handshake without one Sec-WebSocket-Version (RFC 6455 section 4.2.1)"
+        )
+    return keys[0]
 
 
 def _drop_named(head: RequestHead, options: list[bytes]) -> None:

@@ -30,6 +30,7 @@ from pyinit.http1 import forward, replies
 from pyinit.http1.body import ChunkedBody, UntilCloseBody
 from pyinit.http1.framing import request_body, response_body
 from pyinit.proxy.flow import CONNECTING, PEER_IS_FULL
+from pyinit.proxy.handshake import check_switch
 from pyinit.proxy.pool import idle_until_s
 from pyinit.proxy.tunnel import Tunnel
 
@@ -180,9 +181,9 @@ class Exchange:
             self.upstream.abort()
             self.upstream = None
         if self._response is None:
-            self.downstream.refuse(fault)
+            self.downstream.refuse(fault, with_body=self._head.method != b"HEAD")
         else:
-            self._log("request", reason=fault.reason, status=fault.status_hint)
+            self._log("request", reason=fault.reason, status=status_of(fault))
             self.downstream.cut()
 
     def client_eof(self) -> None:
@@ -388,9 +389,7 @@ class Exchange:
         """101: what was offered is accepted, and both connections carry bytes from here on."""
         upstream, downstream, request = self.upstream, self.downstream, self._head
         assert upstream is not None  # noqa: S101  who else sent this
-        offered = [p.strip().lower() for p in (request.upgrade or b"").split(b",")]
-        if (head.upgrade or b"").lower() not in offered or not head.upgrade:
-            raise ProtocolError("101 for an upgrade that nobody offered (RFC 9110 section 15.2.2)")
+        check_switch(request, head)
         self._is_over = True
         self._response = head
         downstream.server.stats.responses[1] += 1

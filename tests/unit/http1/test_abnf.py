@@ -1,5 +1,6 @@
 """The patterns as grammar: what each takes whole, and that a line's beginning is never taken for a fault."""
 
+import ipaddress
 import re
 
 import pytest
@@ -8,6 +9,11 @@ from hypothesis import strategies as st
 
 from pyinit.http1 import abnf
 from tests.support.strategies import chunk_extensions, field_values, law, tokens
+
+# Groups, some of them left out or an IPv4 address: right about as often as wrong.
+_near_ipv6 = st.lists(
+    st.sampled_from(("", "0", "1", "ffff", "12345", "1.2.3.4", "255.0.0.256", "g")), min_size=1, max_size=10
+).map(":".join)
 
 
 @pytest.mark.parametrize(
@@ -37,6 +43,11 @@ from tests.support.strategies import chunk_extensions, field_values, law, tokens
         pytest.param(abnf.HOST, b"[::1]:80", True, id="an IPv6 literal with a port"),
         pytest.param(abnf.HOST, b"::1", False, id="an IPv6 address is bracketed"),
         pytest.param(abnf.HOST, b"a/b", False, id="no path in Host"),
+        pytest.param(abnf.HOST, b"[fe80::1%25eth0]", False, id="no zone in an IPv6 literal"),
+        pytest.param(abnf.HOST, b"[v1.a]", False, id="no address of the future"),
+        pytest.param(abnf.PROTOCOL, b"websocket", True, id="a protocol"),
+        pytest.param(abnf.PROTOCOL, b"HTTP/2.0", True, id="a protocol with its version"),
+        pytest.param(abnf.PROTOCOL, b"a/", False, id="a version is not empty"),
         pytest.param(abnf.IPV6, b"::", True, id="the unspecified address"),
         pytest.param(abnf.IPV6, b"::ffff:1.2.3.4", True, id="an IPv4-mapped address"),
         pytest.param(abnf.IPV6, b"1:2:3:4:5:6:7:8", True, id="eight groups"),
@@ -48,6 +59,20 @@ from tests.support.strategies import chunk_extensions, field_values, law, tokens
 )
 def test_pattern(pattern: re.Pattern[bytes], text: bytes, *, matches: bool) -> None:
     assert bool(pattern.fullmatch(text)) is matches
+
+
+@law
+@given(
+    text=st.from_regex(r"[0-9a-fA-F:.]{0,45}", fullmatch=True) | st.ip_addresses(v=6).map(str) | _near_ipv6
+)
+def test_an_ipv6_literal_is_what_the_standard_library_takes_for_an_address(text: str) -> None:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        expected = False
+    else:
+        expected = True
+    assert bool(abnf.HOST.fullmatch(b"[%b]" % text.encode())) is expected
 
 
 @law

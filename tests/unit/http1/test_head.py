@@ -25,6 +25,8 @@ from tests.support.strategies import (
     tokens,
 )
 
+KEY = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+WEBSOCKET = (b"Upgrade: websocket", KEY, b"Sec-WebSocket-Version: 13")
 LIMIT_BYTES = 16 * 1024
 FIELDS_MAX = 100
 
@@ -262,6 +264,40 @@ FAULTS = [
     pytest.param(bare(b"GET / HTTP/1.1", b"Host: a\xe9"), 400, "malformed Host", id="Host beyond ASCII"),
     pytest.param(bare(b"GET / HTTP/1.1", b"Host: a%zz"), 400, "malformed Host", id="a broken escape in Host"),
     pytest.param(
+        bare(b"GET / HTTP/1.1", b"Host: [1:2]"), 400, "malformed Host", id="no IPv6 address in Host"
+    ),
+    # RFC 9110 section 7.8, RFC 6455 section 4.2.1: upgrades.
+    *(
+        pytest.param(
+            get(b"Connection: Upgrade", b"Upgrade: " + value), 400, "Upgrade", id=f"an Upgrade of {value!r}"
+        )
+        for value in (b"a b", b"h2c;q=1", b'"h2c"', b"a/b/c", b"/1", b"h2c\xa0")
+    ),
+    pytest.param(
+        post(b"Connection: Upgrade", *WEBSOCKET, b"Content-Length: 0"),
+        400,
+        "no GET",
+        id="a WebSocket by POST",
+    ),
+    *(
+        pytest.param(
+            get(b"Connection: Upgrade", b"Upgrade: x, websocket", *lines),
+            400,
+            reason,
+            id=f"a WebSocket with {lines}",
+        )
+        for lines, reason in (
+            ((b"Sec-WebSocket-Version: 13",), "Key"),
+            ((b"Sec-WebSocket-Version: 13", KEY, KEY), "Key"),
+            ((b"Sec-WebSocket-Version: 13", KEY + b"="), "Key"),
+            ((b"Sec-WebSocket-Version: 13", b"Sec-WebSocket-Key:"), "Key"),
+            ((KEY,), "Version"),
+            ((KEY, b"Sec-WebSocket-Version: 13", b"Sec-WebSocket-Version: 13"), "Version"),
+            ((KEY, b"Sec-WebSocket-Version: x"), "Version"),
+            ((KEY, b"Sec-WebSocket-Version: 1300"), "Version"),
+        )
+    ),
+    pytest.param(
         bare(b"GET http://a/ HTTP/1.1", b"Host: b"), 400, "differs", id="Host beside another target"
     ),
     pytest.param(bare(b"GET http://a/ HTTP/1.1", b"Host: a:80"), 400, "differs", id="Host with another port"),
@@ -478,14 +514,43 @@ def test_a_request_that_could_be_read_two_ways_is_refused(raw: bytes, status: in
             id="TRACE of 0 bytes",
         ),
         pytest.param(
-            get(b"Connection: keep-alive, Upgrade", b"Upgrade: websocket"),
-            {"upgrade": b"websocket", "lines": [b"Host: a"]},
-            id="an upgrade",
+            get(b"Connection: keep-alive, Upgrade", *WEBSOCKET),
+            {
+                "upgrade": b"websocket",
+                "websocket_key": b"dGhlIHNhbXBsZSBub25jZQ==",
+                "lines": [b"Host: a", *WEBSOCKET[1:]],
+            },
+            id="a WebSocket",
         ),
         pytest.param(
-            get(b"Upgrade: h2c, websocket", b"upgrade: Foo/1", b"Connection: upgrade"),
-            {"upgrade": b"websocket, Foo/1"},
-            id="h2c is left out of what is offered",
+            get(b"Connection: Upgrade", b"Upgrade: x"),
+            {"upgrade": b"x", "websocket_key": None, "lines": [b"Host: a"]},
+            id="another upgrade",
+        ),
+        pytest.param(
+            get(b"Connection: Upgrade", b"Upgrade: WebSocket", KEY, b"Sec-WebSocket-Version: 8"),
+            {"upgrade": b"WebSocket"},
+            id="a WebSocket of a version that is the app's to judge",
+        ),
+        pytest.param(
+            get(b"X_Forwarded_For: 1", b"content_length: 5", b"X-Request_Id: a", b"x_y: 1"),
+            {
+                "lines": [b"Host: a", b"x_y: 1"],
+                "forwarding": None,
+                "content_length": None,
+                "request_id": False,
+            },
+            id="names that CGI would map to others of ours",
+        ),
+        pytest.param(
+            get(b"Connection: x_forwarded_for", b"X_Forwarded_For: 1"),
+            {"lines": [b"Host: a"]},
+            id="Connection names one of them",
+        ),
+        pytest.param(
+            get(b"Upgrade: h2c, x, HTTP/2.0", b"upgrade: Foo/1, H2, h2c/1", b"Connection: upgrade"),
+            {"upgrade": b"x, Foo/1"},
+            id="HTTP itself is left out of what is offered",
         ),
         pytest.param(
             get(b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: H2C", b"HTTP2-Settings: AAMAAABk"),
@@ -515,8 +580,8 @@ def test_a_request_that_could_be_read_two_ways_is_refused(raw: bytes, status: in
             id="an upgrade with a chunked body is a plain request",
         ),
         pytest.param(
-            post(b"Connection: Upgrade", b"Upgrade: websocket", b"Content-Length: 0"),
-            {"upgrade": b"websocket"},
+            post(b"Connection: Upgrade", b"Upgrade: x", b"Content-Length: 0"),
+            {"upgrade": b"x"},
             id="an upgrade with a body of 0 bytes",
         ),
         pytest.param(get(*[b"X: a"] * (FIELDS_MAX - 1)), {"minor": 1}, id="as many fields as are allowed"),
@@ -748,6 +813,13 @@ def test_a_line_means_the_same_when_it_is_known() -> None:
     first, second = facts(parser.parse(block)), facts(parser.parse(block))
     assert first == second
     assert first["content_length"] == 3
+
+
+def test_a_name_like_one_of_ours_is_removed_again_when_its_line_is_known() -> None:
+    parser = RequestParser(FIELDS_MAX)
+    block = get(b"X_Forwarded_For: 1", b"X: 1")[:-4]
+    for _ in range(2):
+        assert parser.parse(block).lines == [b"Host: a", b"X: 1"]
 
 
 def test_a_known_line_is_no_licence_for_the_next() -> None:
