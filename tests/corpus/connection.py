@@ -1,0 +1,656 @@
+"""Connection and what it names, upgrades, Expect, HTTP/1.0 and keep-alive, pipelining, forwarding fields."""
+
+from tests.corpus.case import (
+    Await,
+    AwaitBytes,
+    Case,
+    Close,
+    Echo,
+    HalfClose,
+    Outcome,
+    Passed,
+    Pause,
+    Reply,
+    Step,
+    Switched,
+    case,
+    chunked,
+    forwarded,
+    get,
+    head,
+    message,
+    ok,
+    post,
+    refused,
+    replaced,
+    reply,
+)
+
+_BAD = refused(400)
+_ANY = refused()
+_ANY_OPEN = refused(closes=False)
+
+
+def _gone(name: str, *lines: bytes, names: tuple[bytes, ...], rfc: str = "RFC 9110 7.6.1") -> Case:
+    return case(name, rfc, get(*lines), forwarded(message(lacks=names)), _ANY_OPEN)
+
+
+CONNECTION: list[Case] = [
+    _gone("a field that Connection names", b"Connection: X-Hop", b"X-Hop: 1", names=(b"x-hop",)),
+    _gone("a field named before it comes, in odd case", b"X-Hop: 1", b"connection: x-hOP", names=(b"x-hop",)),
+    _gone("a field named beside close", b"Connection: close, X-Hop", b"X-Hop: 1", names=(b"x-hop",)),
+    _gone(
+        "fields named in two Connections",
+        b"Connection: X-A",
+        b"X-A: 1",
+        b"Connection: X-B",
+        b"X-B: 1",
+        names=(b"x-a", b"x-b"),
+    ),
+    _gone(
+        "a field named twice and sent twice", b"Connection: X-A, X-A", b"X-A: 1", b"X-A: 2", names=(b"x-a",)
+    ),
+    _gone("empty elements in Connection", b"Connection: ,, X-A ,", b"X-A: 1", names=(b"x-a",)),
+    case("Connection names what is not there", "RFC 9110 7.6.1", get(b"Connection: X-Absent"), forwarded()),
+    case("an empty Connection", "RFC 9110 7.6.1", get(b"Connection:"), forwarded()),
+    _gone("Keep-Alive", b"Keep-Alive: timeout=5", names=(b"keep-alive",)),
+    _gone("Proxy-Connection", b"Proxy-Connection: keep-alive", names=(b"proxy-connection",)),
+    _gone("TE named by Connection", b"TE: trailers", b"Connection: TE", names=(b"te",)),
+    _gone("Upgrade that Connection does not name", b"Upgrade: websocket", names=(b"upgrade",)),
+    _gone(
+        "HTTP2-Settings",
+        b"Connection: HTTP2-Settings",
+        b"HTTP2-Settings: AAMAAABk",
+        names=(b"http2-settings",),
+    ),
+    # Its removal would change what frames or routes the message, or whom it seems to come from.
+    *(
+        case(
+            f"Connection names {name.decode()}",
+            "RFC 9110 7.6.1",
+            post(
+                b"Connection: " + name,
+                b"X-Forwarded-For: 1.2.3.4",
+                b"Forwarded: for=1.2.3.4",
+                b"X-Forwarded-Proto: https",
+                b"X-Forwarded-Host: b",
+                b"X-Forwarded-Port: 1",
+                b"X-Real-IP: 1.2.3.4",
+                b"Via: 1.1 x",
+                b"Expect: 100-continue",
+                b"Trailer: X",
+                b"Max-Forwards: 5",
+                b"Content-Length: 2",
+                body=b"hi",
+            ),
+            _BAD,
+            _ANY,
+            forwarded(message(b"POST", body=b"hi", has={b"host": [b"a.example"]})),
+        )
+        for name in (
+            b"Content-Length",
+            b"Host",
+            b"X-Forwarded-For",
+            b"X-Forwarded-Proto",
+            b"X-Forwarded-Host",
+            b"X-Forwarded-Port",
+            b"Forwarded",
+            b"X-Real-IP",
+            b"Via",
+            b"Trailer",
+            b"Max-Forwards",
+            b"close, x-forwarded-for",
+        )
+    ),
+    case(
+        "Connection names Transfer-Encoding",
+        "RFC 9110 7.6.1",
+        chunked(b"2\r\nhi\r\n0\r\n\r\n", b"Connection: Transfer-Encoding"),
+        _BAD,
+        _ANY,
+        forwarded(message(b"POST", body=b"hi")),
+    ),
+    case(
+        "Connection names a field that is there for all",
+        "RFC 9110 7.6.1",
+        get(b"Connection: Cookie", b"Cookie: a=b"),
+        forwarded(message(lacks=(b"cookie",))),
+        _ANY_OPEN,
+    ),
+    *(
+        case(
+            f"a Connection of {value!r}",
+            "RFC 9110 7.6.1",
+            get(b"Connection: " + value),
+            _BAD,
+            _ANY_OPEN,
+            forwarded(),
+        )
+        for value in (b"a b", b"close;", b"keep-alive; x", b'"close"', b"x-a: 1", b"close\x85", b"(close)")
+    ),
+    case(
+        "Connection: close ends it",
+        "RFC 9112 9.6",
+        get(b"Connection: close"),
+        Passed(200, b"ok", has={b"connection": b"close"}),
+    ),
+    case(
+        "Connection: CLOSE ends it",
+        "RFC 9112 9.6",
+        get(b"Connection: CLOSE"),
+        Passed(200, b"ok", has={b"connection": b"close"}),
+    ),
+    case(
+        "close beside keep-alive ends it",
+        "RFC 9112 9.3",
+        get(b"Connection: keep-alive, close"),
+        Passed(200, b"ok", has={b"connection": b"close"}),
+    ),
+    case(
+        "what follows a request that closes is not read",
+        "RFC 9112 9.6",
+        get(b"Connection: close", target=b"/1") + get(target=b"/2"),
+        forwarded(message(target=b"/1")),
+    ),
+]
+
+_KEY = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+_ACCEPT = b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # RFC 6455 section 1.3
+_VERSION = b"Sec-WebSocket-Version: 13"
+_UPGRADE = (b"Connection: Upgrade", b"Upgrade: websocket")
+_HANDSHAKE = get(*_UPGRADE, _KEY, _VERSION)
+_SWITCH = head(b"HTTP/1.1 101 Switching Protocols", b"Connection: Upgrade", b"Upgrade: websocket", _ACCEPT)
+_TO_X = head(b"HTTP/1.1 101 Switching Protocols", b"Connection: Upgrade", b"Upgrade: x")
+# What a client would send to the app past the proxy, if this took the connection for a tunnel: read as a request,
+# it is refused, as every proxy refuses a space before the colon.
+_PAST = head(b"GET /past HTTP/1.1", b"Host: a.example", b"X : 1")
+_READ = range(400, 600)
+
+
+def _tunnel(*lines: bytes, switch: bytes = _SWITCH) -> tuple[tuple[Step, ...], Reply]:
+    return (get(*lines), Await(), b"ping", AwaitBytes(b"ping"), HalfClose()), reply(switch, Echo())
+
+
+def _no_handshake(name: str, request: bytes, *others: Outcome) -> Case:
+    """RFC 6455 section 4.2.1: an error; or not an upgrade at all, and then no part of one goes on."""
+    return case(
+        name,
+        "RFC 6455 4.2.1",
+        [request, Await(), _PAST],
+        _BAD,
+        _ANY_OPEN,
+        forwarded(message(), then=_READ),
+        *others,
+        answers=2,
+    )
+
+
+_WS, _WS_APP = _tunnel(*_UPGRADE, _KEY, _VERSION)
+_X, _X_APP = _tunnel(b"Connection: Upgrade", b"Upgrade: x", switch=_TO_X)
+# A proxy that offers no upgrade but WebSocket's is within its rights (RFC 9110 section 7.8).
+_IGNORED = Passed(200, b"ok")
+_SWITCHED = Switched(b"websocket", b"ping")
+UPGRADE: list[Case] = [
+    case("a WebSocket", "RFC 6455 4", _WS, _SWITCHED, app=_WS_APP),
+    case(
+        "a WebSocket beside keep-alive",
+        "RFC 6455 4",
+        _tunnel(b"Connection: keep-alive, Upgrade", b"Upgrade: WebSocket", _KEY, _VERSION)[0],
+        _SWITCHED,
+        app=_WS_APP,
+    ),
+    case(
+        "bytes right behind the handshake",
+        "RFC 6455 4",
+        [_HANDSHAKE + b"ping", AwaitBytes(b"ping"), HalfClose()],
+        _SWITCHED,
+        app=_WS_APP,
+    ),
+    case(
+        "the app's first bytes behind its 101",
+        "RFC 6455 4",
+        [_HANDSHAKE, AwaitBytes(b"pong"), HalfClose()],
+        Switched(b"websocket", b"pong"),
+        app=reply(_SWITCH + b"pong", Echo()),
+    ),
+    case("another protocol", "RFC 9110 7.8", _X, Switched(b"x", b"ping"), replaced(), app=_X_APP),
+    case(
+        "one of two protocols",
+        "RFC 9110 7.8",
+        _tunnel(b"Connection: Upgrade", b"Upgrade: y, x")[0],
+        Switched(b"x", b"ping"),
+        replaced(),
+        app=_X_APP,
+    ),
+    case(
+        "an upgrade that the app declines",
+        "RFC 9110 7.8",
+        [_HANDSHAKE, Await(), _PAST],
+        forwarded(message(), then=_READ),
+        answers=2,
+    ),
+    case(
+        "an upgrade that the app declines, a request sent along",
+        "RFC 9110 7.8",
+        _HANDSHAKE + _PAST,
+        forwarded(message(), then=_READ),
+        answers=2,
+    ),
+    case(
+        "an upgrade with a version the app does not know",
+        "RFC 6455 4.4",
+        get(*_UPGRADE, _KEY, b"Sec-WebSocket-Version: 8"),
+        Passed(426, b"no", has={b"sec-websocket-version": b"13"}),
+        _ANY_OPEN,
+        app=reply(ok(b"no", b"Sec-WebSocket-Version: 13", status=b"426 Upgrade Required")),
+    ),
+    _no_handshake(
+        "a WebSocket by POST",
+        head(b"POST / HTTP/1.1", b"Host: a.example", *_UPGRADE, _KEY, _VERSION),
+        forwarded(message(b"POST"), then=_READ),
+    ),
+    _no_handshake("a WebSocket without a key", get(*_UPGRADE, _VERSION)),
+    _no_handshake("a WebSocket with two keys", get(*_UPGRADE, _KEY, _KEY, _VERSION)),
+    *(
+        _no_handshake(f"a WebSocket key of {key!r}", get(*_UPGRADE, b"Sec-WebSocket-Key: " + key, _VERSION))
+        for key in (
+            b"",
+            b"x",
+            b"dGhlIHNhbXBsZSBub25jZQ",
+            b"dGhlIHNhbXBsZSBub25jZQ==x",
+            b"dGhlIHNhbXBs\x80SBub25jZQ==",
+            b"AAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        )
+    ),
+    _no_handshake("a WebSocket without a version", get(*_UPGRADE, _KEY)),
+    _no_handshake(
+        "a WebSocket with two versions", get(*_UPGRADE, _KEY, _VERSION, b"Sec-WebSocket-Version: 8")
+    ),
+    *(
+        _no_handshake(
+            f"a WebSocket version of {value!r}", get(*_UPGRADE, _KEY, b"Sec-WebSocket-Version: " + value)
+        )
+        for value in (b"", b"x", b"-1", b"1337", b"13, 8", b"0x13")
+    ),
+    case(
+        "a WebSocket in HTTP/1.0",
+        "RFC 6455 4.1",
+        get(*_UPGRADE, _KEY, _VERSION, version=b"1.0"),
+        Passed(200, b"ok"),
+        _ANY_OPEN,
+        app=(),
+        answers=1,
+    ),
+    case(
+        "an upgrade with a body",
+        "RFC 9110 7.8",
+        [post(*_UPGRADE, _KEY, _VERSION, b"Content-Length: 2", body=b"hi"), Await(), _PAST],
+        forwarded(message(b"POST", body=b"hi", lacks=(b"upgrade",)), then=_READ),
+        forwarded(message(b"POST", body=b"hi"), then=_READ),
+        _ANY,
+        answers=2,
+    ),
+    *(
+        case(
+            f"an upgrade to {protocol.decode()}",
+            "RFC 9113 3.1",
+            [
+                get(
+                    b"Connection: Upgrade, HTTP2-Settings",
+                    b"Upgrade: " + protocol,
+                    b"HTTP2-Settings: AAMAAABk",
+                ),
+                Await(),
+                _PAST,
+            ],
+            forwarded(message(lacks=(b"upgrade", b"http2-settings")), then=_READ),
+            _ANY_OPEN,
+            forwarded(message(), then=_READ),
+            answers=2,
+        )
+        for protocol in (b"h2c", b"H2C", b"h2c, h2c", b"h2", b"h2c/2", b"HTTP/2.0", b"HTTP/1.1")
+    ),
+    case(
+        "h2c beside websocket",
+        "RFC 9113 3.1",
+        [get(b"Connection: Upgrade", b"Upgrade: h2c, websocket", _KEY, _VERSION), Await(), _PAST],
+        forwarded(message(has={b"upgrade": [b"websocket"]}), then=_READ),
+        forwarded(message(lacks=(b"upgrade",)), then=_READ),
+        _ANY_OPEN,
+        forwarded(message(), then=_READ),
+        answers=2,
+    ),
+    *(
+        case(
+            f"an Upgrade of {value!r}",
+            "RFC 9110 7.8",
+            [get(b"Connection: Upgrade", b"Upgrade: " + value), Await(), _PAST],
+            _BAD,
+            _ANY_OPEN,
+            forwarded(message(), then=_READ),
+            forwarded(message(lacks=(b"upgrade",)), then=_READ),
+            answers=2,
+        )
+        for value in (b"h2c h2c", b"h2c;q=1", b'"h2c"', b"h2c\xa0", b"a/b/c", b"/1")
+    ),
+    case(
+        "101 that nobody asked for",
+        "RFC 9110 15.2.2",
+        [get(), Await(), _PAST],
+        replaced(502),
+        replaced(),
+        app=reply(_SWITCH, Echo()),
+        never=(b"HTTP/1.1 101",),
+    ),
+    case(
+        "101 without Upgrade",
+        "RFC 9110 15.2.2",
+        [_HANDSHAKE, Await(), _PAST],
+        replaced(502),
+        replaced(),
+        Switched(b"", _PAST),
+        app=reply(head(b"HTTP/1.1 101 Switching Protocols", b"Connection: Upgrade", _ACCEPT), Echo()),
+    ),
+    case(
+        "101 to another protocol than was offered",
+        "RFC 9110 15.2.2",
+        [_HANDSHAKE, Await(), _PAST],
+        replaced(502),
+        replaced(),
+        Switched(b"x", _PAST),
+        app=reply(_TO_X, Echo()),
+    ),
+    case(
+        "101 to HTTP/1.0",
+        "RFC 9110 15.2",
+        [get(*_UPGRADE, _KEY, _VERSION, version=b"1.0"), Await(), _PAST],
+        replaced(502),
+        replaced(),
+        app=reply(_SWITCH, Echo()),
+        never=(b"HTTP/1.1 101",),
+    ),
+    # An app that is made to say 101 (by what it fetches for the client) and goes on in HTTP: the rest would go past
+    # us. The RFC asks the client to look, not who stands between; nothing is lost if both do.
+    *(
+        case(
+            f"101 to a WebSocket {name}",
+            "RFC 6455 4.1",
+            [_HANDSHAKE, Await(), _PAST],
+            replaced(502),
+            replaced(),
+            Switched(b"websocket", _PAST),
+            app=reply(
+                head(
+                    b"HTTP/1.1 101 Switching Protocols", b"Connection: Upgrade", b"Upgrade: websocket", *lines
+                ),
+                Echo(),
+            ),
+        )
+        for name, lines in (
+            ("without Sec-WebSocket-Accept", ()),
+            (
+                "with another key's Sec-WebSocket-Accept",
+                (b"Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=",),
+            ),
+            ("with two Sec-WebSocket-Accepts", (_ACCEPT, _ACCEPT)),
+        )
+    ),
+]
+
+EXPECT: list[Case] = [
+    case(
+        "100-continue, waited for",
+        "RFC 9110 10.1.1",
+        [post(b"Expect: 100-continue", b"Content-Length: 2"), Await(), b"hi"],
+        forwarded(message(b"POST", body=b"hi")),
+    ),
+    case(
+        "100-continue, not waited for",
+        "RFC 9110 10.1.1",
+        post(b"Expect: 100-continue", b"Content-Length: 2", body=b"hi"),
+        forwarded(message(b"POST", body=b"hi")),
+    ),
+    case(
+        "100-continue in odd case",
+        "RFC 9110 10.1.1",
+        post(b"Expect: 100-Continue", b"Content-Length: 2", body=b"hi"),
+        forwarded(message(b"POST", body=b"hi")),
+        _ANY,
+    ),
+    case(
+        "100-continue with chunks",
+        "RFC 9110 10.1.1",
+        [post(b"Expect: 100-continue", b"Transfer-Encoding: chunked"), Await(), b"2\r\nhi\r\n0\r\n\r\n"],
+        forwarded(message(b"POST", body=b"hi")),
+    ),
+    case(
+        "100-continue without a body", "RFC 9110 10.1.1", get(b"Expect: 100-continue"), forwarded(), _ANY_OPEN
+    ),
+    case(
+        "100-continue in HTTP/1.0 is ignored",
+        "RFC 9110 10.1.1",
+        post(b"Expect: 100-continue", b"Content-Length: 2", body=b"hi", version=b"1.0"),
+        forwarded(message(b"POST", body=b"hi", lacks=(b"expect",))),
+        forwarded(message(b"POST", body=b"hi")),
+    ),
+    case(
+        "an expectation that nobody knows",
+        "RFC 9110 10.1.1",
+        get(b"Expect: the-unexpected"),
+        forwarded(message(has={b"expect": [b"the-unexpected"]})),
+        _ANY_OPEN,
+        refused(417, closes=False),
+        forwarded(),
+        node_refuses="417",
+    ),
+    case(
+        "the app refuses before the body has come",
+        "RFC 9110 10.1.1",
+        [post(b"Expect: 100-continue", b"Content-Length: 5"), Await(), Pause()],
+        Passed(413, b"no", requests=(0,)),
+        app=reply(ok(b"no", b"Connection: close", status=b"413 Content Too Large"), Close(), early=True),
+    ),
+    case(
+        "the app refuses before the body has come, and the body comes",
+        "RFC 9110 10.1.1",
+        [post(b"Expect: 100-continue", b"Content-Length: 5"), Await(), b"hello"],
+        Passed(403, b"no", requests=(0, 1)),
+        app=reply(ok(b"no", status=b"403 Forbidden"), early=True),
+    ),
+]
+
+OLD: list[Case] = [
+    case("HTTP/1.0 closes", "RFC 9112 9.3", get(version=b"1.0"), Passed(200, b"ok", requests=(1,))),
+    case(
+        "HTTP/1.0 with keep-alive",
+        "RFC 9112 9.3",
+        get(b"Connection: keep-alive", version=b"1.0"),
+        Passed(200, b"ok"),
+    ),
+    case(
+        "HTTP/1.0 without keep-alive, and a second request",
+        "RFC 9112 9.3",
+        get(target=b"/1", version=b"1.0") + get(target=b"/2", version=b"1.0"),
+        forwarded(message(target=b"/1")),
+    ),
+    case(
+        "HTTP/1.0 with keep-alive, and a second request",
+        "RFC 9112 9.3",
+        get(b"Connection: keep-alive", target=b"/1", version=b"1.0") + get(target=b"/2", version=b"1.0"),
+        forwarded(message(target=b"/1"), message(target=b"/2")),
+        forwarded(message(target=b"/1")),
+        answers=2,
+    ),
+    case(
+        "HTTP/1.0 gets no chunks",
+        "RFC 9112 6.1",
+        get(version=b"1.0"),
+        Passed(200, b"hi", lacks=(b"transfer-encoding",)),
+        app=reply(head(b"HTTP/1.1 200 OK", b"Transfer-Encoding: chunked") + b"2\r\nhi\r\n0\r\n\r\n"),
+    ),
+    case(
+        "HTTP/1.0 gets no interim response",
+        "RFC 9110 15.2",
+        get(version=b"1.0"),
+        Passed(200, b"ok", interim=()),
+        app=reply(head(b"HTTP/1.1 103 Early Hints", b"Link: </a>") + ok()),
+    ),
+    case("HTTP/1.0 without Host", "RFC 9112 3.3", head(b"GET / HTTP/1.0"), forwarded()),
+    case(
+        "HTTP/1.0 with a body of no length",
+        "RFC 9112 6.3",
+        head(b"POST / HTTP/1.0") + b"hello",
+        forwarded(message(b"POST")),
+        _ANY,
+    ),
+]
+
+_THREE = get(target=b"/1") + post(b"Content-Length: 2", body=b"hi", target=b"/2") + get(target=b"/3")
+PIPELINE: list[Case] = [
+    case(
+        "two requests in one read",
+        "RFC 9112 9.3.2",
+        get(target=b"/1") + get(target=b"/2"),
+        forwarded(message(target=b"/1"), message(target=b"/2")),
+        answers=2,
+    ),
+    case(
+        "three requests, one with a body",
+        "RFC 9112 9.3.2",
+        _THREE,
+        forwarded(message(target=b"/1"), message(b"POST", b"/2", b"hi"), message(target=b"/3")),
+        answers=3,
+    ),
+    case(
+        "two requests, split inside the second",
+        "RFC 9112 9.3.2",
+        [get(target=b"/1") + get(target=b"/2")[:9], Pause(), get(target=b"/2")[9:]],
+        forwarded(message(target=b"/1"), message(target=b"/2")),
+        answers=2,
+    ),
+    case(
+        "twenty requests",
+        "RFC 9112 9.3.2",
+        b"".join(get(target=b"/%d" % turn) for turn in range(20)),
+        forwarded(*(message(target=b"/%d" % turn) for turn in range(20))),
+        answers=20,
+    ),
+    case(
+        "a request and a malformed one",
+        "RFC 9112 9.3.2",
+        get(target=b"/1") + get(b"X : 1", target=b"/2"),
+        forwarded(message(target=b"/1"), then=(400,)),
+        answers=2,
+    ),
+    case(
+        "a request and one that is ambiguous",
+        "RFC 9112 9.3.2",
+        get(target=b"/1") + post(b"Content-Length: 5", b"Transfer-Encoding: chunked", body=b"0\r\n\r\n"),
+        forwarded(message(target=b"/1"), then=(400,)),
+        forwarded(message(target=b"/1"), message(b"POST")),
+        answers=2,
+    ),
+    case(
+        "a malformed request and a good one",
+        "RFC 9112 9.3.2",
+        get(b"X : 1", target=b"/1") + get(target=b"/2"),
+        _BAD,
+        _ANY,
+    ),
+    case(
+        "a request and garbage",
+        "RFC 9112 9.3.2",
+        get(target=b"/1") + b"\0\1\2\3\r\n\r\n",
+        forwarded(message(target=b"/1"), then=(400,)),
+        forwarded(message(target=b"/1")),
+        answers=2,
+    ),
+    case(
+        "two requests and a FIN",
+        "RFC 9112 9.6",
+        [get(target=b"/1") + get(target=b"/2"), HalfClose()],
+        forwarded(message(target=b"/1"), message(target=b"/2")),
+        answers=2,
+    ),
+    case(
+        "chunks, then two requests",
+        "RFC 9112 9.3.2",
+        chunked(b"1\r\nx\r\n0\r\n\r\n") + get(target=b"/2") + get(target=b"/3"),
+        forwarded(message(b"POST", body=b"x"), message(target=b"/2"), message(target=b"/3")),
+        answers=3,
+    ),
+    case(
+        "HEAD and then GET",
+        "RFC 9112 9.3.2",
+        get(method=b"HEAD", target=b"/1") + get(target=b"/2"),
+        forwarded(message(b"HEAD", b"/1"), message(target=b"/2")),
+        answers=2,
+    ),
+]
+
+# What a client may claim: pyinit trusts its loopback peer here, so that these pass (tests/unit/http1/test_forward.py
+# has strangers). A gateway has to leave end-to-end fields alone.
+FORWARDING: list[Case] = [
+    case(
+        "Via grows",
+        "RFC 9110 7.6.3",
+        get(b"Via: 1.0 x"),
+        forwarded(message(has={b"via": [b"1.0 x", b"1.1 pyinit"]})),
+        forwarded(),
+    ),
+    case(
+        "cookies stay apart",
+        "RFC 9110 5.3",
+        get(b"Cookie: a=1", b"Cookie: b=2"),
+        forwarded(message(has={b"cookie": [b"a=1", b"b=2"]})),
+        forwarded(message(has={b"cookie": [b"a=1; b=2"]})),
+        forwarded(),
+    ),
+    case(
+        "Authorization and Cache-Control stay",
+        "RFC 9110 7.7",
+        get(b"Authorization: Basic eDp5", b"Cache-Control: no-cache"),
+        forwarded(message(has={b"authorization": [b"Basic eDp5"], b"cache-control": [b"no-cache"]})),
+    ),
+    case(
+        "Range and If-None-Match stay",
+        "RFC 9110 7.7",
+        get(b"Range: bytes=0-1", b'If-None-Match: "a"'),
+        forwarded(message(has={b"range": [b"bytes=0-1"], b"if-none-match": [b'"a"']})),
+    ),
+    case(
+        "Accept-Encoding stays",
+        "RFC 9110 7.7",
+        get(b"Accept-Encoding: gzip, br"),
+        forwarded(message(has={b"accept-encoding": [b"gzip, br"]})),
+    ),
+    case(
+        "Content-Type and Content-Encoding stay",
+        "RFC 9110 7.7",
+        post(b"Content-Type: a/b", b"Content-Encoding: x", b"Content-Length: 2", body=b"hi"),
+        forwarded(message(b"POST", body=b"hi", has={b"content-type": [b"a/b"], b"content-encoding": [b"x"]})),
+    ),
+    case(
+        "Trailer stays",
+        "RFC 9110 6.6.2",
+        chunked(b"0\r\nX-Sum: 1\r\n\r\n", b"Trailer: X-Sum"),
+        forwarded(message(b"POST", has={b"trailer": [b"X-Sum"]})),
+        forwarded(message(b"POST")),
+    ),
+    case(
+        "a load balancer's fields pass",
+        "RFC 7239 5",
+        get(b"X-Forwarded-For: 192.0.2.1", b"X-Forwarded-Proto: https"),
+        forwarded(message(has={b"x-forwarded-for": [b"192.0.2.1"], b"x-forwarded-proto": [b"https"]})),
+        forwarded(),
+    ),
+]
+
+CASES = {
+    "connection": CONNECTION,
+    "upgrade": UPGRADE,
+    "expect": EXPECT,
+    "HTTP/1.0": OLD,
+    "pipelining": PIPELINE,
+    "end-to-end fields": FORWARDING,
+}
