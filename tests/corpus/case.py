@@ -114,9 +114,16 @@ class Closed:
 
     Attributes:
         late: a part of a message may have reached it.
+        waits: it may be open still, more being waited for.
     """
 
     late: bool = False
+    waits: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Http09:
+    """The proxy serves HTTP/0.9, which has been no part of HTTP since RFC 9112: a body and nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,14 +259,16 @@ class Switched:
 
     Attributes:
         upgrade: what Upgrade says in it.
-        received: what the client gets behind it.
+        received: what the client gets behind it; None for anything.
     """
 
     upgrade: bytes
-    received: bytes
+    received: bytes | None
 
 
-Outcome = Refused | Closed | Http2 | Answered | Forwarded | Passed | Followed | Replaced | Cut | Switched
+Outcome = (
+    Refused | Closed | Http09 | Http2 | Answered | Forwarded | Passed | Followed | Replaced | Cut | Switched
+)
 
 # -- the row -------------------------------------------------------------------------------------------------
 
@@ -276,6 +285,7 @@ class Case:
         app: what the app does about the first requests; then, and without any, it answers 200.
         answers: final responses to wait for before the connection is asked whether it is still in order.
         never: bytes that must not reach the client.
+        asks: whether the sentinel goes over the connection; not where the message is left unfinished.
         node_refuses: why Node itself refuses what is rightly passed on; empty where it reads it.
     """
 
@@ -286,6 +296,7 @@ class Case:
     app: tuple[Reply, ...] = ()
     answers: int = 1
     never: tuple[bytes, ...] = ()
+    asks: bool = True
     node_refuses: str = ""
 
 
@@ -297,6 +308,7 @@ def case(
     app: Reply | Sequence[Reply] = (),
     answers: int = 1,
     never: Iterable[bytes] = (),
+    asks: bool = True,
     node_refuses: str = "",
 ) -> Case:
     """A Case, its parts as they are handy to write."""
@@ -308,6 +320,7 @@ def case(
         app=(app,) if isinstance(app, Reply) else tuple(app),
         answers=answers,
         never=tuple(never),
+        asks=asks,
         node_refuses=node_refuses,
     )
 

@@ -5,7 +5,9 @@ from tests.corpus.case import (
     AwaitBytes,
     Case,
     Close,
+    Cut,
     Echo,
+    Followed,
     HalfClose,
     Outcome,
     Passed,
@@ -31,8 +33,14 @@ _ANY = refused()
 _ANY_OPEN = refused(closes=False)
 
 
-def _gone(name: str, *lines: bytes, names: tuple[bytes, ...], rfc: str = "RFC 9110 7.6.1") -> Case:
-    return case(name, rfc, get(*lines), forwarded(message(lacks=names)), _ANY_OPEN)
+def _gone(
+    name: str,
+    *lines: bytes,
+    names: tuple[bytes, ...],
+    others: tuple[Outcome, ...] = (),
+) -> Case:
+    """What Connection names must go; what it ought to have named should (RFC 9110 section 7.6.1)."""
+    return case(name, "RFC 9110 7.6.1", get(*lines), forwarded(message(lacks=names)), _ANY_OPEN, *others)
 
 
 CONNECTION: list[Case] = [
@@ -53,9 +61,16 @@ CONNECTION: list[Case] = [
     _gone("empty elements in Connection", b"Connection: ,, X-A ,", b"X-A: 1", names=(b"x-a",)),
     case("Connection names what is not there", "RFC 9110 7.6.1", get(b"Connection: X-Absent"), forwarded()),
     case("an empty Connection", "RFC 9110 7.6.1", get(b"Connection:"), forwarded()),
-    _gone("Keep-Alive", b"Keep-Alive: timeout=5", names=(b"keep-alive",)),
-    _gone("Proxy-Connection", b"Proxy-Connection: keep-alive", names=(b"proxy-connection",)),
-    _gone("TE named by Connection", b"TE: trailers", b"Connection: TE", names=(b"te",)),
+    _gone("Keep-Alive", b"Keep-Alive: timeout=5", names=(b"keep-alive",), others=(forwarded(),)),
+    _gone(
+        "Proxy-Connection",
+        b"Proxy-Connection: keep-alive",
+        names=(b"proxy-connection",),
+        others=(forwarded(),),
+    ),
+    _gone(
+        "TE named by Connection", b"TE: trailers", b"Connection: TE", names=(b"te",), others=(forwarded(),)
+    ),
     _gone("Upgrade that Connection does not name", b"Upgrade: websocket", names=(b"upgrade",)),
     _gone(
         "HTTP2-Settings",
@@ -190,6 +205,8 @@ _X, _X_APP = _tunnel(b"Connection: Upgrade", b"Upgrade: x", switch=_TO_X)
 # A proxy that offers no upgrade but WebSocket's is within its rights (RFC 9110 section 7.8).
 _IGNORED = Passed(200, b"ok")
 _SWITCHED = Switched(b"websocket", b"ping")
+# An error in place of a 101, over a connection that serves the next request.
+_WENT_ON = Followed(502, None)
 UPGRADE: list[Case] = [
     case("a WebSocket", "RFC 6455 4", _WS, _SWITCHED, app=_WS_APP),
     case(
@@ -204,6 +221,7 @@ UPGRADE: list[Case] = [
         "RFC 6455 4",
         [_HANDSHAKE + b"ping", AwaitBytes(b"ping"), HalfClose()],
         _SWITCHED,
+        Switched(b"websocket", None),
         app=_WS_APP,
     ),
     case(
@@ -339,6 +357,7 @@ UPGRADE: list[Case] = [
         [get(), Await(), _PAST],
         replaced(502),
         replaced(),
+        _WENT_ON,
         app=reply(_SWITCH, Echo()),
         never=(b"HTTP/1.1 101",),
     ),
@@ -348,7 +367,8 @@ UPGRADE: list[Case] = [
         [_HANDSHAKE, Await(), _PAST],
         replaced(502),
         replaced(),
-        Switched(b"", _PAST),
+        Switched(b"", None),
+        _WENT_ON,
         app=reply(head(b"HTTP/1.1 101 Switching Protocols", b"Connection: Upgrade", _ACCEPT), Echo()),
     ),
     case(
@@ -357,7 +377,8 @@ UPGRADE: list[Case] = [
         [_HANDSHAKE, Await(), _PAST],
         replaced(502),
         replaced(),
-        Switched(b"x", _PAST),
+        Switched(b"x", None),
+        _WENT_ON,
         app=reply(_TO_X, Echo()),
     ),
     case(
@@ -366,6 +387,7 @@ UPGRADE: list[Case] = [
         [get(*_UPGRADE, _KEY, _VERSION, version=b"1.0"), Await(), _PAST],
         replaced(502),
         replaced(),
+        _WENT_ON,
         app=reply(_SWITCH, Echo()),
         never=(b"HTTP/1.1 101",),
     ),
@@ -378,7 +400,8 @@ UPGRADE: list[Case] = [
             [_HANDSHAKE, Await(), _PAST],
             replaced(502),
             replaced(),
-            Switched(b"websocket", _PAST),
+            Switched(b"websocket", None),
+            _WENT_ON,
             app=reply(
                 head(
                     b"HTTP/1.1 101 Switching Protocols", b"Connection: Upgrade", b"Upgrade: websocket", *lines
@@ -449,12 +472,14 @@ EXPECT: list[Case] = [
         [post(b"Expect: 100-continue", b"Content-Length: 5"), Await(), Pause()],
         Passed(413, b"no", requests=(0,)),
         app=reply(ok(b"no", b"Connection: close", status=b"413 Content Too Large"), Close(), early=True),
+        asks=False,
     ),
     case(
         "the app refuses before the body has come, and the body comes",
         "RFC 9110 10.1.1",
         [post(b"Expect: 100-continue", b"Content-Length: 5"), Await(), b"hello"],
         Passed(403, b"no", requests=(0, 1)),
+        Passed(403, b"no", interim=None),
         app=reply(ok(b"no", status=b"403 Forbidden"), early=True),
     ),
 ]
@@ -570,6 +595,7 @@ PIPELINE: list[Case] = [
         "RFC 9112 9.6",
         [get(target=b"/1") + get(target=b"/2"), HalfClose()],
         forwarded(message(target=b"/1"), message(target=b"/2")),
+        Cut(requests=(0, 1, 2)),
         answers=2,
     ),
     case(

@@ -1,6 +1,6 @@
 """Host, and Host against an absolute target: who the request is for may have one reading only."""
 
-from tests.corpus.case import Case, case, forwarded, get, head, message, refused
+from tests.corpus.case import Answered, Case, case, forwarded, get, head, message, refused
 
 _BAD = refused(400)
 # RFC 9112 section 3.2: it must be a 400, and the message's end is known, so that the connection may go on.
@@ -170,6 +170,7 @@ ABSOLUTE: list[Case] = [
         "RFC 9112 3.2.4",
         get(target=b"http://a.example", method=b"OPTIONS"),
         forwarded(message(b"OPTIONS", (b"*", b"/", b"http://a.example"))),
+        Answered(frozenset((200, 204))),
     ),
     case(
         "an absolute target with a port, and Host with it",
@@ -201,6 +202,7 @@ ABSOLUTE: list[Case] = [
         _BAD,
         _ANY_OPEN,
         forwarded(message(target=(b"/b", b"http://a.example:81/b"), has={b"host": [b"a.example:81"]})),
+        forwarded(message(target=(b"/b", b"http://a.example:81/b"), has={b"host": [b"a.example"]})),
     ),
     case(
         "an empty Host with an absolute target",

@@ -5,7 +5,9 @@ from tests.corpus.case import (
     Case,
     Close,
     Closed,
+    Followed,
     HalfClose,
+    Http09,
     Http2,
     Passed,
     Pause,
@@ -51,12 +53,12 @@ FORM: list[Case] = [
     case("a target that looks like a version", "RFC 9112 3.2", _line(b"GET HTTP/1.1 HTTP/1.1"), _BAD, _ANY),
     case("no target", "RFC 9112 3", _line(b"GET HTTP/1.1"), _BAD, _ANY, _MUTE),
     case("an empty target", "RFC 9112 3", _line(b"GET  HTTP/1.1"), _BAD, _ANY, _MUTE),
-    case("no version: HTTP/0.9 with fields", "RFC 9112 3", _line(b"GET /"), _BAD, _ANY, _MUTE),
+    case("no version: HTTP/0.9 with fields", "RFC 9112 3", _line(b"GET /"), _BAD, _ANY, _MUTE, Http09()),
     case("a method alone", "RFC 9112 3", _line(b"GET"), _BAD, _ANY, _MUTE),
     case("four words", "RFC 9112 3", _line(b"GET / x HTTP/1.1"), _BAD, _ANY),
     case("a request line and nothing else", "RFC 9112 3.2", head(b"GET / HTTP/1.1"), _BAD, _ANY),
     case("a status line as the request", "RFC 9112 2.1", _line(b"HTTP/1.1 200 OK"), _BAD, _ANY),
-    case("HTTP/0.9", "RFC 9112 3", [b"GET /\r\n", Pause(), HalfClose()], _MUTE, _ANY, _BAD),
+    case("HTTP/0.9", "RFC 9112 3", [b"GET /\r\n", Pause(), HalfClose()], _MUTE, _ANY, _BAD, Http09()),
     case("fields before the request line", "RFC 9112 2.1", head(_HOST, b"GET / HTTP/1.1"), _BAD, _ANY, _MUTE),
     case(
         "a field line folded into the request line",
@@ -351,6 +353,7 @@ METHODS: list[Case] = [
         refused(501),
         _ANY_OPEN,
         _DECLINED,
+        Followed(405, b"no"),
         app=_DECLINES,
     ),
     case(
@@ -401,7 +404,7 @@ METHODS: list[Case] = [
             lacks=(b"secret",),
         ),
         _ANY_OPEN,
-        Answered(frozenset((200,)), lacks=(b"secret",)),
+        Answered(frozenset((200,))),
     ),
     case(
         "TRACE with Max-Forwards: 1 is counted down",
@@ -478,6 +481,7 @@ TARGETS: list[Case] = [
             _BAD,
             _ANY,
             _MUTE,
+            *([Http09()] if byte == 0x0A else []),
         )
         for byte in _CONTROLS
     ),

@@ -11,8 +11,10 @@ import pytest
 
 from tests.corpus.case import Case
 from tests.corpus.everything import TOPICS
-from tests.support.conformance import Observed, judge
-from tests.support.conformance_run import Results, in_process, run_command
+from tests.support.conformance import Observed
+from tests.support.conformance_run import Results, run_command
+from tests.support.conformance_server import in_process
+from tests.support.judging import judge
 from tests.support.proxy_world import Recorded
 from tests.support.strict_http import Read
 

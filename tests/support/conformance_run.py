@@ -1,20 +1,16 @@
-"""The whole corpus against pyinit: the installed command in sidecar mode, or a ProxyServer in this process."""
+"""The whole corpus against a proxy in a process of its own; once a session against the installed command."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
-import socket
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pyinit.proxy.config import ProxyConfig, UpstreamAddress
-from pyinit.proxy.server import ProxyServer
 from tests.corpus.everything import TOPICS
 from tests.support.conformance import Lane, Observed, run_all
 from tests.support.process import TIME_SCALE
-from tests.support.proxy_world import Recorded, eventually
 from tests.support.recorder import Recorder
 from tests.support.targets import OURS, Target
 
@@ -28,14 +24,7 @@ else:
     Results = dict
 
 # Nothing of ours is waited for so long: it is what a failure takes.
-_PATIENCE_S = 5.0 * TIME_SCALE
-
-
-class _Everybody:
-    """The peers that are trusted by default are all that there are here."""
-
-    def __contains__(self, packed: bytes) -> bool:
-        return True
+PATIENCE_S = 5.0 * TIME_SCALE
 
 
 async def against(target: Target, *, lane_count: int, patience_s: float, settle_s: float) -> Results:
@@ -45,7 +34,7 @@ async def against(target: Target, *, lane_count: int, patience_s: float, settle_
         try:
             with target.run(Path(folder), [app.port for app in apps]) as ports:
                 lanes = [Lane(port, app) for port, app in zip(ports, apps, strict=True)]
-                return await _run(lanes, patience_s, settle_s)
+                return await run_lanes(lanes, patience_s, settle_s)
         finally:
             for app in apps:
                 await app.stop()
@@ -54,37 +43,13 @@ async def against(target: Target, *, lane_count: int, patience_s: float, settle_
 @functools.cache
 def run_command() -> Results:
     """All rows against the command, once a session: its results are values."""
-    return asyncio.run(against(OURS, lane_count=1, patience_s=_PATIENCE_S, settle_s=_PATIENCE_S))
+    return asyncio.run(against(OURS, lane_count=1, patience_s=PATIENCE_S, settle_s=PATIENCE_S))
 
 
-async def in_process(log: Recorded, *, is_raw: bool = False, topics: Sequence[str] = ()) -> Results:
-    """All rows against a ProxyServer on the running loop.
-
-    Args:
-        log: its log.
-        is_raw: its listener relays bytes, as for ``tcp:``.
-        topics: only these.
-    """
-    app = Recorder()
-    config = ProxyConfig(UpstreamAddress(hosts=("127.0.0.1",), port=app.port), trusted=(_Everybody(),))
-    server = ProxyServer(config, log, on_quiet=lambda: None)
-    sock = socket.socket()
-    sock.bind(("127.0.0.1", 0))
-    port = int(sock.getsockname()[1])
-    server.listen([(sock, is_raw)])
-    try:
-        return await _run(
-            [Lane(port, app)], 0.2 if is_raw else _PATIENCE_S, 0.1 if is_raw else _PATIENCE_S, topics
-        )
-    finally:
-        server.abort()
-        await app.stop()
-        await eventually(lambda: not server.connections and not server.upstreams)
-
-
-async def _run(
+async def run_lanes(
     lanes: Sequence[Lane], patience_s: float, settle_s: float, topics: Sequence[str] = ()
 ) -> Results:
+    """All rows, or those of some topics, with their topics."""
     rows = [(topic, case) for topic in topics or TOPICS for case in TOPICS[topic]]
     found = await run_all([case for _, case in rows], lanes, patience_s=patience_s, settle_s=settle_s)
     results: Results = {}

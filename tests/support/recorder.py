@@ -12,7 +12,7 @@ from tests.corpus.case import Await, AwaitBytes, Close, Echo, HalfClose, Pause, 
 from tests.support.strict_http import FaultError, Read, take_request
 
 # The request that asks, behind each case, whether the connection is still in order.
-SENTINEL_TARGET = b"/sentinel"
+_SENTINEL_TARGET = b"/sentinel"
 SENTINEL = b"GET /sentinel HTTP/1.1\r\nHost: sentinel.example\r\nConnection: close\r\n\r\n"
 # In every answer that no script has replaced: told from the proxy's own by it.
 APP_FIELD = b"x-app"
@@ -60,6 +60,11 @@ class AppSide:
     def unread(self) -> bytes:
         """From the next message on."""
         return bytes(self.data[self.at :])
+
+
+def is_sentinel(read: Read) -> bool:
+    """Whether a request is the sentinel, and not one that has swallowed it."""
+    return read.start[1].endswith(_SENTINEL_TARGET)
 
 
 class _EndedError(Exception):
@@ -160,8 +165,8 @@ class Recorder:
                 self.connections.append(side)
             if not came:
                 return False
-        is_sentinel = read.start[1].endswith(SENTINEL_TARGET)
-        answer = Reply(()) if is_sentinel else self._next_reply()
+        asks = is_sentinel(read)
+        answer = Reply(()) if asks else self._next_reply()
         closes = not read.minor or b"close" in b",".join(read.all(b"connection")).lower()
         if answer.early:
             await self._perform(side, answer.steps)
@@ -170,7 +175,7 @@ class Recorder:
         read = await self._rest(side, read)
         if read is None:
             return False
-        if is_sentinel:
+        if asks:
             self.sentinels += 1
         else:
             self.requests.append(read)
@@ -178,7 +183,7 @@ class Recorder:
             await self._perform(side, answer.steps)
         elif not answer.steps:
             await side.send(
-                _default(read, b"sentinel" if is_sentinel else b"%d" % len(self.requests), closes=closes)
+                _default(read, b"sentinel" if asks else b"%d" % len(self.requests), closes=closes)
             )
         if answer.afterwards:
             await asyncio.sleep(0.005)
@@ -241,6 +246,7 @@ def _default(read: Read, number: bytes, *, closes: bool) -> bytes:
     lines = [
         b"HTTP/1.1 200 OK",
         b"X-App: " + number,
+        b"X-Target: " + read.start[1][-20:],
         b"Content-Length: 2",
         b"Date: Thu, 01 Jan 1970 00:00:00 GMT",
     ]

@@ -97,13 +97,9 @@ def take_response(data: bytes, method: bytes, *, has_ended: bool) -> Read | None
     if match is None:
         raise FaultError(f"status line {lines[0]!r}")
     read = Read((match[2], match[3] or b""), int(match[1]), _fields(lines[1:]))
-    if read.status < 200 or read.status == 204:
-        if read.all(b"content-length") or read.all(b"transfer-encoding"):
-            raise FaultError(f"{read.status} with a length")
-    else:
+    # Rule 1 of RFC 9112 section 6.3: these end with their head, whatever it says.
+    if method != b"HEAD" and read.status >= 200 and read.status not in (204, 304):
         read.framing = _framing(read, "close")
-    if method == b"HEAD" or read.status in (204, 304) or read.status < 200:
-        read.framing = "none"
     _body(read, data, at, has_ended=has_ended)
     return read
 
