@@ -359,3 +359,21 @@ def pieces(data: bytes, *places: int) -> tuple[Step, ...]:
     for start, end in zip([0, *places], [*places, len(data)], strict=True):
         steps += [data[start:end], Pause()]
     return tuple(steps[:-1])
+
+
+def response_case(
+    name: str,
+    rfc: str,
+    response: bytes | tuple[Step, ...],
+    *outcomes: Outcome,
+    request: bytes = b"",
+    never: tuple[bytes, ...] = (),
+) -> Case:
+    """A row about what the app answers to a plain GET, or to another request."""
+    steps = (response,) if isinstance(response, bytes) else response
+    return case(name, rfc, request or get(), *outcomes, app=reply(*steps), never=never)
+
+
+def chunked_ok(body: bytes, *lines: bytes) -> bytes:
+    """A chunked response."""
+    return head(b"HTTP/1.1 200 OK", b"Transfer-Encoding: chunked", *lines) + body

@@ -1,14 +1,18 @@
-"""Chunked bodies of requests: sizes, extensions, line ends, the last chunk, trailers."""
+"""Chunked bodies of requests: sizes, extensions, line ends, the last chunk, trailers; and bodies cut short."""
 
 from tests.corpus.case import (
     Case,
     Closed,
+    HalfClose,
     Outcome,
+    Pause,
+    Reset,
     case,
     chunked,
     forwarded,
     message,
     pieces,
+    post,
     refused,
 )
 
@@ -265,9 +269,47 @@ TRAILERS: list[Case] = [
     _bad("data for the last line", b"0\r\nhello\r\n", rfc="RFC 9112 7.1.2"),
 ]
 
+# A body whose end does not come: it must not end at the app, either.
+_LOST = (Closed(late=True), refused(late=True))
+_CHUNKS = chunked(b"5\r\nhel")
+CUT: list[Case] = [
+    case(
+        "a body of a length, cut by a FIN",
+        "RFC 9112 8",
+        [post(b"Content-Length: 5", body=b"hi"), Pause(), HalfClose()],
+        *_LOST,
+    ),
+    case(
+        "a body of a length, cut by a reset",
+        "RFC 9112 8",
+        [post(b"Content-Length: 5", body=b"hi"), Pause(), Reset()],
+        *_LOST,
+    ),
+    case(
+        "a body of which nothing came",
+        "RFC 9112 8",
+        [post(b"Content-Length: 5"), Pause(), HalfClose()],
+        *_LOST,
+    ),
+    case("chunks cut by a FIN inside data", "RFC 9112 8", [_CHUNKS, Pause(), HalfClose()], *_LOST),
+    case("chunks cut by a reset inside data", "RFC 9112 8", [_CHUNKS, Pause(), Reset()], *_LOST),
+    case("chunks cut behind a chunk", "RFC 9112 8", [chunked(b"2\r\nhi\r\n"), Pause(), HalfClose()], *_LOST),
+    case(
+        "chunks cut behind the last one",
+        "RFC 9112 8",
+        [chunked(b"2\r\nhi\r\n0\r\n"), Pause(), HalfClose()],
+        *_LOST,
+    ),
+    case(
+        "chunks cut in the trailers", "RFC 9112 8", [chunked(b"0\r\nX: 1\r\n"), Pause(), HalfClose()], *_LOST
+    ),
+    case("chunks cut before the first", "RFC 9112 8", [chunked(b""), Pause(), HalfClose()], *_LOST),
+]
+
 CASES = {
     "chunk size": SIZES,
     "chunk line ends": LINE_ENDS,
     "chunk extension": EXTENSIONS,
     "trailer": TRAILERS,
+    "request cut": CUT,
 }

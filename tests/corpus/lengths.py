@@ -3,9 +3,6 @@
 from tests.corpus.case import (
     Case,
     Closed,
-    HalfClose,
-    Pause,
-    Reset,
     case,
     chunked,
     forwarded,
@@ -382,28 +379,4 @@ TRANSFER_ENCODING: list[Case] = [
     ),
 ]
 
-# A body whose end does not come: it must not end at the app, either.
-_LOST = (Closed(late=True), refused(late=True))
-_CHUNKS = chunked(b"5\r\nhel")
-CUT: list[Case] = [
-    case("a body of a length, cut by a FIN", "RFC 9112 8", [_length(b" 5"), Pause(), HalfClose()], *_LOST),
-    case("a body of a length, cut by a reset", "RFC 9112 8", [_length(b" 5"), Pause(), Reset()], *_LOST),
-    case(
-        "a body of which nothing came", "RFC 9112 8", [_length(b" 5", body=b""), Pause(), HalfClose()], *_LOST
-    ),
-    case("chunks cut by a FIN inside data", "RFC 9112 8", [_CHUNKS, Pause(), HalfClose()], *_LOST),
-    case("chunks cut by a reset inside data", "RFC 9112 8", [_CHUNKS, Pause(), Reset()], *_LOST),
-    case("chunks cut behind a chunk", "RFC 9112 8", [chunked(b"2\r\nhi\r\n"), Pause(), HalfClose()], *_LOST),
-    case(
-        "chunks cut behind the last one",
-        "RFC 9112 8",
-        [chunked(b"2\r\nhi\r\n0\r\n"), Pause(), HalfClose()],
-        *_LOST,
-    ),
-    case(
-        "chunks cut in the trailers", "RFC 9112 8", [chunked(b"0\r\nX: 1\r\n"), Pause(), HalfClose()], *_LOST
-    ),
-    case("chunks cut before the first", "RFC 9112 8", [chunked(b""), Pause(), HalfClose()], *_LOST),
-]
-
-CASES = {"content-length": CONTENT_LENGTH, "transfer-encoding": TRANSFER_ENCODING, "request cut": CUT}
+CASES = {"content-length": CONTENT_LENGTH, "transfer-encoding": TRANSFER_ENCODING}

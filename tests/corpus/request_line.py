@@ -1,33 +1,32 @@
-"""The request line: its form, the method, the target, the version, and what may stand before it."""
+"""The request line's form, the version, and what may stand before it."""
 
 from tests.corpus.case import (
-    Answered,
     Case,
-    Close,
     Closed,
-    Followed,
     HalfClose,
     Http09,
     Http2,
-    Passed,
     Pause,
     case,
     forwarded,
     get,
     head,
     message,
-    ok,
     pieces,
     refused,
-    reply,
 )
 
 _HOST = b"Host: a.example"
+
 _BAD = refused(400)
+
 _ANY = refused()
+
 _ANY_OPEN = refused(closes=False)
+
 # RFC 9112 section 3: a recipient may split at any whitespace, and must then send the line in its one form.
 _MENDED = forwarded()
+
 # Where the line means nothing, an answer is no duty.
 _MUTE = Closed()
 
@@ -255,308 +254,4 @@ VERSIONS: list[Case] = [
     ),
 ]
 
-_METHODS = (
-    b"HEAD POST PUT DELETE OPTIONS PATCH PROPFIND PROPPATCH MKCOL COPY MOVE LOCK UNLOCK REPORT SEARCH M-SEARCH"
-    b" PURGE LINK UNLINK SUBSCRIBE NOTIFY".split()
-)
-# A gateway may leave CONNECT to the app (RFC 9110 section 9.3.6), and there is a tunnel only if that agrees.
-_DECLINES = reply(ok(b"no", b"Connection: close", status=b"405 Method Not Allowed"), Close())
-_DECLINED = Passed(405, b"no", requests=(0, 1))
-METHODS: list[Case] = [
-    *(
-        case(f"{method.decode()}", "RFC 9110 9.1", get(method=method), forwarded(message(method)), _ANY_OPEN)
-        for method in _METHODS
-    ),
-    *(
-        case(
-            f"a method nobody knows: {method.decode()}",
-            "RFC 9110 9.1",
-            get(method=method),
-            forwarded(message(method)),
-            _ANY_OPEN,
-            node_refuses="it knows no such method",
-        )
-        for method in (b"get", b"Get", b"FOO", b"G", b"GET!", b"A" * 40, b"!#$%&'*+-.^_`|~09")
-    ),
-    *(
-        case(f"a method of {method!r}", "RFC 9110 5.6.2", get(method=method), _BAD, _ANY, _MUTE)
-        for method in (
-            b"G\0T",
-            b"G\x01T",
-            b"G\x7fT",
-            b"G\x80T",
-            b"GE\xd4",
-            b'G"T',
-            b"G(T)",
-            b"G,T",
-            b"G/T",
-            b"G:T",
-            b"G;T",
-            b"G<T>",
-            b"G=T",
-            b"G?T",
-            b"G@T",
-            b"G[T]",
-            b"G\\T",
-            b"G{T}",
-            b"",
-        )
-    ),
-    case(
-        "a method longer than any",
-        "RFC 9110 9.1",
-        get(method=b"M" * 30000),
-        refused(414, 431),
-        _ANY_OPEN,
-        _ANY,
-    ),
-    case(
-        "CONNECT in authority form",
-        "RFC 9110 9.3.6",
-        head(b"CONNECT a.example:443 HTTP/1.1", b"Host: a.example:443"),
-        refused(501),
-        _ANY_OPEN,
-        _DECLINED,
-        app=_DECLINES,
-    ),
-    case(
-        "CONNECT to a path",
-        "RFC 9110 9.3.6",
-        get(method=b"CONNECT"),
-        refused(501),
-        _ANY_OPEN,
-        _DECLINED,
-        app=_DECLINES,
-    ),
-    case(
-        "CONNECT with a body",
-        "RFC 9110 9.3.6",
-        get(b"Content-Length: 2", method=b"CONNECT") + b"hi",
-        refused(501),
-        _ANY_OPEN,
-        _DECLINED,
-        app=_DECLINES,
-    ),
-    case(
-        "CONNECT in HTTP/1.0",
-        "RFC 9110 9.3.6",
-        head(b"CONNECT a.example:443 HTTP/1.0"),
-        refused(501),
-        _ANY_OPEN,
-        _DECLINED,
-        app=_DECLINES,
-    ),
-    case(
-        "CONNECT with another request inside",
-        "RFC 9110 9.3.6",
-        head(b"CONNECT a.example:80 HTTP/1.1", b"Host: a.example:80") + get(target=b"/inside"),
-        refused(501),
-        _ANY_OPEN,
-        _DECLINED,
-        Followed(405, b"no"),
-        app=_DECLINES,
-    ),
-    case(
-        "connect in lower case is another method",
-        "RFC 9110 9.1",
-        get(method=b"connect"),
-        forwarded(message(b"connect")),
-        _ANY_OPEN,
-        node_refuses="it knows no such method",
-    ),
-    case(
-        "TRACE",
-        "RFC 9110 9.3.8",
-        get(method=b"TRACE"),
-        forwarded(message(b"TRACE")),
-        _ANY_OPEN,
-        Answered(frozenset((200,))),
-    ),
-    case(
-        "TRACE with a length",
-        "RFC 9110 9.3.8",
-        get(b"Content-Length: 2", method=b"TRACE") + b"hi",
-        _BAD,
-        _ANY,
-        forwarded(message(b"TRACE", body=b"hi")),
-    ),
-    case(
-        "TRACE with chunks",
-        "RFC 9110 9.3.8",
-        get(b"Transfer-Encoding: chunked", method=b"TRACE") + b"2\r\nhi\r\n0\r\n\r\n",
-        _BAD,
-        _ANY,
-        forwarded(message(b"TRACE", body=b"hi")),
-    ),
-    case(
-        "TRACE with Max-Forwards: 0 is answered, its secrets left out",
-        "RFC 9110 7.6.2",
-        get(
-            b"Max-Forwards: 0",
-            b"Cookie: id=secret",
-            b"X: seen",
-            b"Authorization: Basic secret",
-            method=b"TRACE",
-        ),
-        Answered(
-            frozenset((200,)),
-            has=(b"Content-Type: message/http", b"TRACE / HTTP/1.1", b"X: seen"),
-            lacks=(b"secret",),
-        ),
-        _ANY_OPEN,
-        Answered(frozenset((200,))),
-    ),
-    case(
-        "TRACE with Max-Forwards: 1 is counted down",
-        "RFC 9110 7.6.2",
-        get(b"Max-Forwards: 1", method=b"TRACE"),
-        forwarded(message(b"TRACE", has={b"max-forwards": [b"0"]})),
-        _ANY_OPEN,
-    ),
-    case(
-        "OPTIONS with Max-Forwards: 0 is answered",
-        "RFC 9110 7.6.2",
-        get(b"Max-Forwards: 0", method=b"OPTIONS"),
-        Answered(frozenset((200, 204))),
-    ),
-    case(
-        "OPTIONS with Max-Forwards: 10 is counted down",
-        "RFC 9110 7.6.2",
-        get(b"Max-Forwards: 10", method=b"OPTIONS"),
-        forwarded(message(b"OPTIONS", has={b"max-forwards": [b"9"]})),
-    ),
-    case(
-        "OPTIONS with Max-Forwards: 0 and a body",
-        "RFC 9110 7.6.2",
-        get(b"Max-Forwards: 0", b"Content-Length: 2", method=b"OPTIONS") + b"hi",
-        Answered(frozenset((200, 204))),
-    ),
-    *(
-        case(
-            f"OPTIONS with Max-Forwards: {value.decode()}",
-            "RFC 9110 7.6.2",
-            get(b"Max-Forwards: " + value, method=b"OPTIONS"),
-            _BAD,
-            _ANY_OPEN,
-            Answered(frozenset((200, 204))),
-            forwarded(message(b"OPTIONS")),
-        )
-        for value in (b"-1", b"+1", b"1, 2", b"0x1", b"", b"1.0")
-    ),
-    case(
-        "Max-Forwards twice",
-        "RFC 9110 7.6.2",
-        get(b"Max-Forwards: 0", b"Max-Forwards: 5", method=b"OPTIONS"),
-        _BAD,
-        _ANY_OPEN,
-        Answered(frozenset((200, 204))),
-        forwarded(message(b"OPTIONS")),
-    ),
-    case(
-        "Max-Forwards with GET is the app's",
-        "RFC 9110 7.6.2",
-        get(b"Max-Forwards: 0"),
-        forwarded(message(has={b"max-forwards": [b"0"]})),
-    ),
-]
-
-
-def _target(name: str, target: bytes, *others: bytes) -> Case:
-    return case(
-        f"a target with {name}",
-        "RFC 9112 3.2.1",
-        get(target=target),
-        forwarded(message(target=(target, *others))),
-        _ANY_OPEN,
-    )
-
-
-_CONTROLS = [*range(0x20), 0x7F]
-TARGETS: list[Case] = [
-    *(
-        case(
-            f"byte {byte:#04x} in the target",
-            "RFC 9112 3.2",
-            get(target=b"/a" + bytes([byte]) + b"b"),
-            _BAD,
-            _ANY,
-            _MUTE,
-            *([Http09()] if byte == 0x0A else []),
-        )
-        for byte in _CONTROLS
-    ),
-    *(
-        case(
-            f"byte {byte:#04x} in the target",
-            "RFC 3986 2",
-            get(target=b"/a" + bytes([byte]) + b"b"),
-            _BAD,
-            _ANY_OPEN,
-            forwarded(message(target=(b"/a%cb" % byte, b"/a%%%02xb" % byte, b"/a%%%02Xb" % byte))),
-        )
-        for byte in (0x80, 0x85, 0xA0, 0xC0, 0xFF)
-    ),
-    _target("a query", b"/a?b=c&d"),
-    _target("an empty query", b"/a?"),
-    _target("a question mark in the query", b"/a?b?c"),
-    _target("a percent-encoded slash", b"/a%2Fb", b"/a/b", b"/a%2fb"),
-    _target("a percent-encoded NUL", b"/a%00b"),
-    _target(
-        "percent-encoded CRLF", b"/a%0d%0aX:%201", b"/a%0D%0AX:%201", b"/a%0d%0aX%3a%201", b"/a%0D%0AX%3A%201"
-    ),
-    _target("a percent sign alone", b"/a%", b"/a%25"),
-    _target("a percent sign and no hexadecimal", b"/a%zz", b"/a%25zz"),
-    _target("dot segments", b"/a/../b", b"/b"),
-    _target("dot segments above the root", b"/../a", b"/a"),
-    _target("encoded dot segments", b"/a/%2e%2e/b", b"/b", b"/a/../b"),
-    _target("two slashes at its beginning", b"//a.example/b", b"/a.example/b"),
-    _target("two slashes inside", b"/a//b", b"/a/b"),
-    _target("a backslash", b"/a\\b", b"/a%5Cb", b"/a%5cb", b"/a/b"),
-    _target("pipes and braces", b"/a|{b}", b"/a%7C%7Bb%7D", b"/a%7c%7bb%7d"),
-    _target("brackets in the query", b"/a?b[]=1", b"/a?b%5B%5D=1"),
-    _target("quotes and angles", b'/a?"<b>', b"/a?%22%3Cb%3E"),
-    _target("a colon in its first segment", b"/a:80/b"),
-    _target("an at sign", b"/a@b"),
-    _target("a semicolon parameter", b"/a;b=c/d"),
-    _target("a caret and a backtick", b"/a^`b", b"/a%5E%60b", b"/a%5e%60b"),
-    case(
-        "a fragment",
-        "RFC 9112 3.2",
-        get(target=b"/a#b"),
-        _BAD,
-        _ANY_OPEN,
-        forwarded(message(target=(b"/a", b"/a#b", b"/a%23b"))),
-    ),
-    case(
-        "a fragment in the query",
-        "RFC 9112 3.2",
-        get(target=b"/a?b#c"),
-        _BAD,
-        _ANY_OPEN,
-        forwarded(message(target=(b"/a?b", b"/a?b#c", b"/a?b%23c"))),
-    ),
-    case("a target without a slash", "RFC 9112 3.2", get(target=b"a"), _BAD, _ANY_OPEN),
-    case("a target of a dot", "RFC 9112 3.2", get(target=b"."), _BAD, _ANY_OPEN),
-    case("a target of a query alone", "RFC 9112 3.2", get(target=b"?a"), _BAD, _ANY_OPEN),
-    case("a target of a backslash", "RFC 9112 3.2", get(target=b"\\a"), _BAD, _ANY_OPEN),
-    case(
-        "OPTIONS *",
-        "RFC 9112 3.2.4",
-        get(method=b"OPTIONS", target=b"*"),
-        forwarded(message(b"OPTIONS", b"*")),
-        _ANY_OPEN,
-        Answered(frozenset((200, 204))),
-    ),
-    case("GET *", "RFC 9112 3.2.4", get(target=b"*"), _BAD, _ANY_OPEN),
-    case("POST *", "RFC 9112 3.2.4", get(method=b"POST", target=b"*"), _BAD, _ANY_OPEN),
-    case("OPTIONS */a", "RFC 9112 3.2.4", get(method=b"OPTIONS", target=b"*/a"), _BAD, _ANY_OPEN),
-    case("OPTIONS **", "RFC 9112 3.2.4", get(method=b"OPTIONS", target=b"**"), _BAD, _ANY_OPEN),
-    case("an authority as the target of GET", "RFC 9112 3.2.3", get(target=b"a.example:80"), _BAD, _ANY_OPEN),
-]
-
-CASES = {
-    "request line": [*FORM, *BEFORE],
-    "version": VERSIONS,
-    "method": METHODS,
-    "target": TARGETS,
-}
+CASES = {"request line": [*FORM, *BEFORE], "version": VERSIONS}
