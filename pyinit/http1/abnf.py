@@ -79,7 +79,7 @@ NEXT_CHUNK = re.compile(rb"\r\n" + _CHUNK_SIZE)
 _CHUNK_SIZE_PART = rb"(?:[0-9A-Fa-f]{1,15}(?:;" + _FIELD_VALUE + rb")?\r?)?"
 FIRST_CHUNK_PART = re.compile(_CHUNK_SIZE_PART)
 NEXT_CHUNK_PART = re.compile(rb"(?:\r(?:\n" + _CHUNK_SIZE_PART + rb")?)?")
-TRAILER_PART = re.compile(rb"(?:" + _TOKEN + rb"(?::" + _FIELD_VALUE + rb")?)?\r?")
+TRAILER_PART = re.compile(rb"(?:" + _TOKEN + rb"(?::" + _FIELD_VALUE + rb"\r?)?|\r)?")
 
 # A line end that is not CRLF, in a head that is not whole yet: refused at once instead of waited on.
 BARE_LINE_END = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)")

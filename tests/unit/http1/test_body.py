@@ -153,6 +153,9 @@ MALFORMED_TRAILER = "a malformed trailer"
         pytest.param(b"0\r\nX : a\r\n\r\n", MALFORMED_TRAILER, id="a space before a trailer's colon"),
         pytest.param(b"0\r\nX\r\n\r\n", MALFORMED_TRAILER, id="a trailer without a colon"),
         pytest.param(b"0\r\n: a\r\n\r\n", MALFORMED_TRAILER, id="a trailer without a name"),
+        pytest.param(
+            b"0\r\nX\r", MALFORMED_TRAILER, id="a trailer without a colon, its CR the last that came"
+        ),
         pytest.param(b"0\r\nX: a\r\n b\r\n\r\n", MALFORMED_TRAILER, id="a folded trailer"),
         pytest.param(b"0\r\nX: a\n\r\n", MALFORMED_TRAILER, id="a bare LF behind a trailer"),
         pytest.param(b"0\r\nX: a\rY: b\r\n\r\n", MALFORMED_TRAILER, id="a bare CR in a trailer"),

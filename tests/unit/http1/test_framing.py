@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-import h11
-import httptools
 import pytest
 from hypothesis import given
 
@@ -14,6 +12,7 @@ from pyinit.http1.framing import request_body, response_body
 from pyinit.http1.head import HeadReader
 from pyinit.http1.request import RequestParser
 from pyinit.http1.response import ResponseParser
+from tests.support.oracles import Llhttp, read_by_h11
 from tests.support.strategies import METHODS, Message, law, near_valid, requests, responses
 
 
@@ -121,57 +120,6 @@ def read_by_us(raw: bytes) -> Read | None:
     return Read(head.method, head.target, wire, FORWARDER.request(head) + rest[:end], payload)
 
 
-class Llhttp:
-    """What llhttp makes of a request.
-
-    Attributes:
-        ends: how many messages were whole.
-        is_upgrade: whether what follows the head is another protocol's.
-    """
-
-    def __init__(self) -> None:
-        self.target = self.payload = b""
-        self.ends = 0
-        self.is_upgrade = False
-
-    def on_url(self, url: bytes) -> None:
-        self.target += url
-
-    def on_body(self, data: bytes) -> None:
-        self.payload += data
-
-    def on_message_complete(self) -> None:
-        self.ends += 1
-
-    def read(self, raw: bytes) -> bytes | None:
-        """The method; None where it is refused."""
-        parser = httptools.HttpRequestParser(self)
-        try:
-            parser.feed_data(raw)
-        except httptools.HttpParserUpgrade:
-            self.is_upgrade = True
-        except httptools.HttpParserError:
-            return None
-        return bytes(parser.get_method())
-
-
-def read_by_h11(raw: bytes) -> tuple[bytes, bytes, bytes]:
-    """Method, target and payload."""
-    connection = h11.Connection(h11.SERVER)
-    connection.receive_data(raw)
-    method = target = payload = b""
-    while True:
-        event = connection.next_event()
-        assert event not in (h11.NEED_DATA, h11.PAUSED), "h11 waits for more"
-        if isinstance(event, h11.Request):
-            method, target = event.method, event.target
-        elif isinstance(event, h11.Data):
-            payload += bytes(event.data)
-        elif isinstance(event, h11.EndOfMessage):
-            assert connection.trailing_data[0] == b""
-            return method, target, payload
-
-
 def assert_others_agree(read: Read) -> None:
     """What the app is sent is taken by both, to the last byte and not one further; so is what we were sent.
 
@@ -181,7 +129,9 @@ def assert_others_agree(read: Read) -> None:
     node = Llhttp()
     assert node.read(read.forwarded) == read.method
     assert (node.ends, node.target, node.payload) == (1, read.target, read.payload)
-    assert read_by_h11(read.forwarded) == (read.method, read.target, read.payload)
+    others = read_by_h11(read.forwarded)
+    assert (others.start, others.payload) == ((read.method, read.target), read.payload)
+    assert (others.is_whole, others.rest) == (True, b"")
     short = Llhttp()
     short.read(read.forwarded[:-1])
     assert short.ends == 0
