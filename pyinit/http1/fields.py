@@ -51,3 +51,12 @@ def check_chunked(value: bytes) -> None:
     """Raise ProtocolError for a Transfer-Encoding that is anything but a sole ``chunked``."""
     if value.lower() != b"chunked":
         raise ProtocolError("a transfer coding that is not a sole chunked (RFC 9112 section 6.1)")
+
+
+def without_ows_behind(line: bytes) -> bytes:
+    """A Transfer-Encoding line as it goes on: RFC 9110 section 5.5 lets whitespace stand behind a value.
+
+    llhttp takes ``chunked`` and a tab for another coding: Node answers the request with 400, and reads the body of
+    such a response up to the close.
+    """
+    return line.rstrip(b" \t")

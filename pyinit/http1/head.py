@@ -61,7 +61,8 @@ class HeadReader:
             return data[:end], data[end + 4 :]
         if abnf.BARE_LINE_END.search(data, self._searched):
             raise ProtocolError("a line end that is not CRLF (RFC 9112 section 2.2)")
-        self._check_limit(data)
+        if len(data) > self._limit_bytes:
+            self._check_limit(data)
         if data and data[0] != 0x0D and not abnf.TOKEN.match(data):
             # A TLS handshake, or another protocol: no head will come of it, so nothing is to be waited for.
             raise ProtocolError("no HTTP message begins with these bytes")

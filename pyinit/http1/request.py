@@ -14,6 +14,7 @@ from pyinit.http1.fields import (
     content_length,
     name_and_value,
     options_of,
+    without_ows_behind,
 )
 from pyinit.http1.message import RequestHead
 
@@ -180,6 +181,7 @@ def _request_fields(head: RequestHead, fields: _Fields) -> None:  # noqa: C901, 
                 raise ProtocolError("Transfer-Encoding is given twice (RFC 9112 section 6.1)")
             check_chunked(value)
             head.is_chunked = True
+            lines[lines.index(line)] = without_ows_behind(line)
         elif name == b"upgrade":
             upgrades += [protocol.strip() for protocol in value.split(b",") if protocol.strip()]
             lines.remove(line)

@@ -2,7 +2,14 @@
 
 from pyinit.errors import ProtocolError
 from pyinit.http1 import abnf
-from pyinit.http1.fields import HOP_BY_HOP, check_chunked, content_length, name_and_value, options_of
+from pyinit.http1.fields import (
+    HOP_BY_HOP,
+    check_chunked,
+    content_length,
+    name_and_value,
+    options_of,
+    without_ows_behind,
+)
 from pyinit.http1.message import ResponseHead
 
 # An app's heads repeat until the second of their Date is over. Full, the memory is emptied.
@@ -74,7 +81,7 @@ def _parse_response(block: bytes) -> ResponseHead:  # noqa: C901, PLR0912  one b
             check_chunked(value)
             head.is_chunked = True
             if not is_bodiless:
-                kept.append(line)
+                kept.append(without_ows_behind(line))
         elif name == b"connection":
             options += options_of(value)
         elif name == b"keep-alive":

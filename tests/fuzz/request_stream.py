@@ -107,6 +107,7 @@ TARGET = Target(
         b"GET / HTTP/1.1\r\n"
         + _HOST
         + b"X-Forwarded-For: 1.2.3.4, 5\r\nForwarded: for=x\r\nX-Y:\t\xe9 \r\n\r\n",
+        b"POST / HTTP/1.1\r\n" + _HOST + b"Transfer-Encoding:\tChunked \t\r\n\r\n1\r\na\r\n0\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     ),

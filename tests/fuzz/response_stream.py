@@ -138,6 +138,7 @@ TARGET = Target(
         b"Content-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n\r\n",
         b"HTTP/1.1 200 \r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n2\r\nok\r\n0\r\nX: y\r\n\r\n",
         b"HTTP/1.0 200\r\n\r\nuntil the end",
+        b"HTTP/1.1 200\r\nTransfer-Encoding:chunked\t\r\n\r\n1\r\na\r\n0\r\n\r\n",
         (
             b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\nHTTP/1.1 204 No\r\n"
             b"Content-Length: 5\r\n\r\n"
