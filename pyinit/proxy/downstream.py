@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import socket
 import struct
 import termios
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ from pyinit.errors import ProtocolError
 from pyinit.http1 import replies
 from pyinit.http1.head import HeadReader
 from pyinit.proxy.exchange import Exchange, status_of
-from pyinit.proxy.flow import CONNECTING, MEMORY, PEER_IS_FULL, PIPELINED, ReadGate, reset
+from pyinit.proxy.flow import CONNECTING, MEMORY, PEER_IS_FULL, PIPELINED, UNREAD, ReadGate, reset
 from pyinit.proxy.tunnel import Tunnel
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Downstream(asyncio.BufferedProtocol):
         "_is_raw",
         "_reader",
         "_unread_bytes",
+        "_unsent_bytes",
         "_write_paused_s",
         "forwarder",
         "gate",
@@ -95,6 +97,7 @@ class Downstream(asyncio.BufferedProtocol):
         self.is_newcomer = server.is_stopping  # a lame duck waits until these stay away
         self._reader = HeadReader(server.config.head_max_bytes)
         self._held_bytes = 0
+        self._unsent_bytes = 0
         self._write_paused_s = 0.0
         self._unread_bytes = 0
 
@@ -198,6 +201,9 @@ class Downstream(asyncio.BufferedProtocol):
             relay = self.relay
             if relay is not None and relay.upstream is not None:
                 relay.upstream.gate.release(PEER_IS_FULL)
+            if self.gate.reasons & UNREAD:
+                self.gate.release(UNREAD)
+                self._next_pending_soon()
         except Exception:  # noqa: BLE001  as above
             self.server.callback_failed(self, "downstream.resume_writing")
 
@@ -254,8 +260,13 @@ class Downstream(asyncio.BufferedProtocol):
     def hold(self, data: bytes) -> None:
         """Keep bytes of the next request; nothing more is read until its turn."""
         self.pending += data
-        self.hold_bytes(len(self.pending))
+        self.hold_bytes(len(self.pending) + self._unsent_bytes)
         self.gate.hold(PIPELINED)
+
+    def hold_unsent(self, unsent_bytes: int) -> None:
+        """So much of a request waits for its connection to the app; 0 once that is there."""
+        self._unsent_bytes = unsent_bytes
+        self.hold_bytes(len(self.pending) + unsent_bytes)
 
     def hold_bytes(self, held_bytes: int) -> None:
         """Account for what is kept of this client's input."""
@@ -272,8 +283,15 @@ class Downstream(asyncio.BufferedProtocol):
             return
         self.state = State.IDLE
         self.since_s = self.server.now_s()
+        if self.is_write_paused:
+            # Else a client that asks on and never reads has answers of ours piled up: no app is held back for those.
+            self.gate.hold(UNREAD)
+        else:
+            self._next_pending_soon()
+
+    def _next_pending_soon(self) -> None:
+        """Not at once: a client that pipelines a thousand requests would nest as many calls."""
         if self.pending:
-            # Not at once: a client that pipelines a thousand requests would nest as many calls.
             asyncio.get_running_loop().call_soon(self._next_pending)
 
     def start_tunnel(self, tunnel: Tunnel) -> None:
@@ -339,11 +357,12 @@ class Downstream(asyncio.BufferedProtocol):
         self.since_s = 0.0
         self.relay = None
         self.pending = b""
+        self._unsent_bytes = 0
         self.hold_bytes(0)
         if self.transport.is_closing():
             return
         self.transport.write_eof()
-        self.gate.release(CONNECTING | PIPELINED | PEER_IS_FULL)
+        self.gate.release(CONNECTING | PIPELINED | PEER_IS_FULL | UNREAD)
         if self.has_ended:
             self._end_lingering()
 
@@ -377,6 +396,11 @@ class Downstream(asyncio.BufferedProtocol):
             return pending
         return pending + int(struct.unpack("i", answer)[0])
 
+    def _has_reset(self) -> bool:
+        """Whether a reset has come that nobody saw: a socket that is not read is not polled either."""
+        sock = self.transport.get_extra_info("socket")
+        return sock is not None and bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+
     # -- time ------------------------------------------------------------------------------------------------
 
     def check(self, now_s: float) -> None:
@@ -386,10 +410,15 @@ class Downstream(asyncio.BufferedProtocol):
             undelivered = self._undelivered_bytes()
             if undelivered >= self._unread_bytes:
                 self.server.log.info("client.not_reading", peer=self.peer, unread_bytes=undelivered)
+                if self.relay is not None:
+                    self.relay.client_lost()  # or the app would be left with a connection that nobody reads
                 self.cut()
                 return
             self._unread_bytes = undelivered
             self._write_paused_s = now_s
+        if self.gate.reasons and self._has_reset():
+            self.transport.abort()
+            return
         match self.state:
             case State.NEW if self.relay is not None:
                 self.relay.check(now_s)
@@ -409,7 +438,9 @@ class Downstream(asyncio.BufferedProtocol):
     def check_idle(self, now_s: float) -> None:
         """Has nothing come for too long, or is it to go in a drain?"""
         server = self.server
-        if server.idle_close_at_s is None:
+        if self.gate.reasons & UNREAD and (self.pending or server.idle_close_at_s is None):
+            self.since_s = now_s  # not idle yet: --write-timeout is its limit
+        elif server.idle_close_at_s is None:
             if now_s - self.since_s > server.config.idle_timeout_s:
                 if self.state is State.NEW:
                     self.drop()

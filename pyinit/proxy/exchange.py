@@ -130,6 +130,7 @@ class Exchange:
             self._first = message
             if not self._has_request:
                 downstream.gate.hold(CONNECTING)
+            downstream.hold_unsent(len(message))
             server.connect(self)
 
     def _extra_lines(self) -> list[bytes] | None:
@@ -173,6 +174,7 @@ class Exchange:
                 self._finish()
         elif self._first is not None:
             self._first += piece  # read before the gate closed: one read at most
+            downstream.hold_unsent(len(self._first))
 
     def _client_broke(self, fault: ProtocolError) -> None:
         """A fault in the body: the app must not take what it has for a whole message."""
@@ -236,6 +238,7 @@ class Exchange:
             return
         message, self._first = self._first or b"", None
         self._waiting_since_s = self.downstream.server.now_s()
+        self.downstream.hold_unsent(0)
         self._attach(upstream, message)
         self.downstream.gate.release(CONNECTING)
 
@@ -474,8 +477,9 @@ class Exchange:
         """See Relay."""
         config = self.downstream.server.config
         if not self._has_request:
-            is_ours_to_read = self.upstream is None or not self.upstream.transport.get_write_buffer_size()
-            if is_ours_to_read and now_s - self._waiting_since_s > config.body_timeout_s:
+            if self.downstream.gate.reasons:
+                self._waiting_since_s = now_s  # it is us who do not read: what we wait for may well be there
+            elif now_s - self._waiting_since_s > config.body_timeout_s:
                 self._client_broke(ProtocolError("the request body stopped for --body-timeout", 408))
         elif (
             config.response_timeout_s is not None

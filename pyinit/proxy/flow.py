@@ -15,6 +15,7 @@ PEER_IS_FULL = 1  # the other side does not take what we have
 CONNECTING = 2  # there is no other side yet
 PIPELINED = 4  # the next request is here before its turn
 MEMORY = 8  # --buffer-memory is used up
+UNREAD = 16  # it does not take its last answer: it gets no next one
 
 
 class ReadGate:

@@ -310,7 +310,11 @@ class ProxyServer:
         is_waited_for = upstream in self._held or (
             upstream.relay is not None and bool(upstream.relay.downstream.pending)
         )
-        if self.gauge.is_full and not is_waited_for:
+        if not self.gauge.is_full:
+            return
+        if is_waited_for or upstream.relay is None:  # an idle one says nothing but its end
+            upstream.gate.release(MEMORY)
+        else:
             upstream.gate.hold(MEMORY)
 
     # -- time ------------------------------------------------------------------------------------------------

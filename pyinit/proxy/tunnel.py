@@ -65,6 +65,7 @@ class Tunnel:
             upstream.gate.hold(PEER_IS_FULL)
         downstream.server.hold_where_full(upstream)
         if self._first:
+            downstream.hold_unsent(0)
             upstream.transport.write(self._first)
             self._first = b""
         if self._client_ended:
@@ -83,6 +84,7 @@ class Tunnel:
             self.downstream.server.first_request(None)
         if self.upstream is None:
             self._first += data  # read before the gate closed: one read at most
+            self.downstream.hold_unsent(len(self._first))
         else:
             self.upstream.transport.write(data)
 

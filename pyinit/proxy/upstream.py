@@ -8,7 +8,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from pyinit.http1.head import HeadReader
-from pyinit.proxy.flow import PEER_IS_FULL, ReadGate, reset
+from pyinit.proxy.flow import MEMORY, PEER_IS_FULL, ReadGate, reset
 
 if TYPE_CHECKING:
     from pyinit.proxy.relay import Relay
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 # design 5: response heads. Node's own client takes 16 KiB, nginx 4 to 8; ours is no reason for an app to fail.
 RESPONSE_HEAD_MAX_BYTES = 64 * 1024
 _REST_BYTES = 64 * 1024
+# Of that, for a client that does not take it; what its kernel has room for is not bounded by us.
+_REST_UNREAD_MAX_BYTES = 1 << 20
 
 
 class Upstream(asyncio.BufferedProtocol):
@@ -133,6 +135,8 @@ class Upstream(asyncio.BufferedProtocol):
         try:
             while relay is not None and self.relay is relay and (data := os.read(fd, _REST_BYTES)):
                 relay.app_data(data)
+                if relay.downstream.transport.get_write_buffer_size() > _REST_UNREAD_MAX_BYTES:
+                    return
         except OSError:
             return  # that was all
         except Exception:  # noqa: BLE001  as above
@@ -167,7 +171,7 @@ class Upstream(asyncio.BufferedProtocol):
         """The exchange is complete: back to the pool."""
         self.relay = None
         self.was_reused = True
-        self.gate.release(PEER_IS_FULL)
+        self.gate.release(PEER_IS_FULL | MEMORY)
         self.idle_until_s = until_s
         self._server.pool.put(self, now_s)
 

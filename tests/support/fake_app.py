@@ -95,7 +95,7 @@ class FakeApp:
         if receive_bytes is not None:
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         self._sock.bind(("127.0.0.1", 0))
-        self._sock.listen(100)
+        self._sock.listen(1000)
         self._sock.settimeout(0)
         self.port = int(self._sock.getsockname()[1])
         self.connections: list[AppConnection] = []

@@ -109,6 +109,7 @@ class World:
         raw: bool = False,
         upstream: UpstreamAddress | None = None,
         receive_bytes: int | None = None,
+        send_bytes: int | None = None,
         **config: object,
     ) -> None:
         """Start the proxy in front of an app.
@@ -118,6 +119,7 @@ class World:
             raw: a ``tcp:`` listener.
             upstream: where the app is, if not there.
             receive_bytes: the app's SO_RCVBUF.
+            send_bytes: SO_SNDBUF of the proxy's client connections, who have it from the listener.
             config: fields of ProxyConfig.
         """
         if script is not None:
@@ -134,6 +136,8 @@ class World:
         loop = asyncio.get_running_loop()
         self.server.now_s = lambda: loop.time() + self._offset_s
         sock = socket.socket()
+        if send_bytes is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_bytes)
         sock.bind(("127.0.0.1", 0))
         self.port = int(sock.getsockname()[1])
         self.server.listen([(sock, raw)])
