@@ -81,7 +81,7 @@ Script = Callable[[AppConnection], Awaitable[None]]
 
 
 class FakeApp:
-    """A listening app on a free loopback port.
+    """A listening app on a loopback port, a free one unless told otherwise.
 
     Attributes:
         port: where it listens.
@@ -89,12 +89,13 @@ class FakeApp:
         faults: exceptions of scripts, a connection's end aside.
     """
 
-    def __init__(self, script: Script, *, receive_bytes: int | None = None) -> None:
+    def __init__(self, script: Script, *, receive_bytes: int | None = None, port: int = 0) -> None:
         self._script = script
         self._sock = socket.socket()
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # an app that is started again
         if receive_bytes is not None:
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
-        self._sock.bind(("127.0.0.1", 0))
+        self._sock.bind(("127.0.0.1", port))
         self._sock.listen(1000)
         self._sock.settimeout(0)
         self.port = int(self._sock.getsockname()[1])
