@@ -67,7 +67,8 @@ CONTENT_LENGTH = re.compile(rb"[0-9]{1,18}")
 
 # RFC 9112 section 7.1.1: chunk-ext, without the BWS around ";" and "=" that it tells recipients to put up
 # with: nobody sends it, parsers differ over it, and Node answers it with 400.
-_QUOTED = rb'"(?:[\t\x20\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"'
+_UNENDED_QUOTE = rb'"(?:[\t\x20\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*'
+_QUOTED = _UNENDED_QUOTE + rb'"'
 _CHUNK_EXT = rb"(?:;" + _TOKEN + rb"(?:=(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?)*"
 # RFC 9112 section 7.1: 15 hexadecimal digits stay below 2^63.
 _CHUNK_SIZE = rb"([0-9A-Fa-f]{1,15})" + _CHUNK_EXT + rb"\r\n"
@@ -76,7 +77,8 @@ FIRST_CHUNK = re.compile(_CHUNK_SIZE)
 NEXT_CHUNK = re.compile(rb"\r\n" + _CHUNK_SIZE)
 # What may stand at the end of a read before the line is whole. A line is passed on as it comes, so a byte
 # that no whole line could hold (a bare LF above all) must be seen before it is.
-_CHUNK_SIZE_PART = rb"(?:[0-9A-Fa-f]{1,15}(?:;" + _FIELD_VALUE + rb")?\r?)?"
+_CHUNK_EXT_PART = rb";(?:" + _TOKEN + rb"(?:=(?:" + _UNENDED_QUOTE + rb"\\?)?)?)?"
+_CHUNK_SIZE_PART = rb"(?:[0-9A-Fa-f]{1,15}" + _CHUNK_EXT + rb"(?:\r|" + _CHUNK_EXT_PART + rb")?)?"
 FIRST_CHUNK_PART = re.compile(_CHUNK_SIZE_PART)
 NEXT_CHUNK_PART = re.compile(rb"(?:\r(?:\n" + _CHUNK_SIZE_PART + rb")?)?")
 TRAILER_PART = re.compile(rb"(?:" + _TOKEN + rb"(?::" + _FIELD_VALUE + rb"\r?)?|\r)?")

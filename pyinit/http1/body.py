@@ -200,6 +200,9 @@ class ChunkedBody:
         if end < 0:
             if not abnf.TRAILER_PART.fullmatch(part):
                 raise ProtocolError("a malformed trailer (RFC 9112 section 7.1.2)")
+            name, colon, _ = part.partition(b":")
+            if colon:
+                self._check_trailer(name)  # now: what is read is passed on
             self._line = part
             return len(data)
         self._line = b""
@@ -209,13 +212,16 @@ class ChunkedBody:
         match = abnf.FIELD_LINE.fullmatch(part[:-2]) if part.endswith(b"\r\n") else None
         if match is None:
             raise ProtocolError("a malformed trailer (RFC 9112 section 7.1.2)")
-        # A layer that maps names as CGI does (RFC 3875 section 4.1.18) reads "_" as "-".
-        if match[1].lower().replace(b"_", b"-") in self._forbidden:
-            raise ProtocolError("a trailer that is forbidden there (RFC 9110 section 6.5.1)")
+        self._check_trailer(match[1])
         self._trailer_lines += 1
         if self._trailer_lines > _TRAILER_LINES_MAX:
             raise ProtocolError("too many trailers (RFC 9112 section 7.1.2)")
         return end + 1
+
+    def _check_trailer(self, name: bytes) -> None:
+        # A layer that maps names as CGI does (RFC 3875 section 4.1.18) reads "_" as "-".
+        if name.lower().replace(b"_", b"-") in self._forbidden:
+            raise ProtocolError("a trailer that is forbidden there (RFC 9110 section 6.5.1)")
 
     def eof(self) -> None:
         """See BodyFramer."""

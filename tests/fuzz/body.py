@@ -1,7 +1,8 @@
 """A message body: chunked by its framer, and by length.
 
 The laws: any split takes the same bytes, finds the same payload and refuses the same. What is whole to us is whole to
-llhttp and h11, with the same payload, at the same byte; what is not, is not to them.
+llhttp and h11, with the same payload, at the same byte; what is not, is not to them. What is passed on before the end
+has come llhttp takes: no byte of it is one that no body could hold.
 """
 
 import h11
@@ -64,6 +65,7 @@ def _check_chunked(data: bytes) -> None:
         short.read(_HEAD + data[: taken - 1])
         assert short.ends == 0
     else:
+        assert method is not None
         assert node.ends == 0
         try:
             assert not read_by_h11(_HEAD + data).is_whole

@@ -138,6 +138,9 @@ MALFORMED_TRAILER = "a malformed trailer"
         pytest.param(b'5;a="b\\"\r\nhello\r\n', MALFORMED_CHUNK, id="an escaped closing quote"),
         pytest.param(b'5;a="b"c\r\nhello\r\n', MALFORMED_CHUNK, id="more behind a closing quote"),
         pytest.param(b'5;a="\r\n"\r\nhello\r\n', MALFORMED_CHUNK, id="a line end in quotes"),
+        pytest.param(b"f;\xff", MALFORMED_CHUNK, id="the first byte of an extension that can be none"),
+        pytest.param(b"f;a=\r", MALFORMED_CHUNK, id="an extension without its value, its CR the last that came"),
+        pytest.param(b"f;a=b c", MALFORMED_CHUNK, id="a space in an extension that goes on"),
         pytest.param(b'5;a="\n"\r\nhello\r\n', MALFORMED_CHUNK, id="a bare LF in quotes"),
         pytest.param(b"5;a\nhello\r\n", MALFORMED_CHUNK, id="a bare LF behind an extension"),
         pytest.param(b"5;a\xe9\r\nhello\r\n", MALFORMED_CHUNK, id="an extension beyond ASCII"),
@@ -188,6 +191,12 @@ def test_a_trailer_that_is_for_heads_is_refused(name: bytes) -> None:
     refused = in_every_split(payload, b"0\r\n%b: 1\r\n\r\n" % name)
     assert isinstance(refused, Refused)
     assert "forbidden" in refused.reason
+
+
+def test_a_forbidden_trailer_is_refused_as_soon_as_its_name_is_whole() -> None:
+    """Its bytes go on as they are read."""
+    assert in_every_split(payload, b"0\r\nContent-Length") is None
+    assert in_every_split(payload, b"0\r\nContent-Length:") == Refused(400)
 
 
 def test_which_trailers_are_forbidden_is_for_the_caller_to_say() -> None:
