@@ -474,6 +474,42 @@ async def test_a_tunnel_has_no_limit(world: World) -> None:
     assert await client.exactly(4) == b"ping"
 
 
+# -- sizes ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("raw", "status", "named"),
+    [
+        (request(b"/", *[b"X: y"] * 2000), 431, b"--fields-max"),  # and Host
+        (request(b"/", b"X: " + b"y" * 17_000), 431, b"--head-max"),
+        (request(b"/" + b"y" * 17_000), 414, b"--head-max"),
+        (request(method=b"POST", body=b"123456"), 413, b"--body-max"),
+    ],
+    ids=["fields", "head", "target", "body"],
+)
+@on_both_loops
+async def test_above_a_size_is_an_answer_that_names_the_option(
+    world: World, raw: bytes, status: int, named: bytes
+) -> None:
+    await world.serve(echoing(), body_max_bytes=5)
+    client = await world.client()
+    await client.send(raw)
+    answer = await client.response()
+    assert (answer.status, answer.closes) == (status, True)
+    assert named in answer.body
+    assert world.app.connections == []
+
+
+@on_both_loops
+async def test_at_a_size_everything_passes(world: World) -> None:
+    await world.serve(echoing(), body_max_bytes=5)
+    client = await world.client()
+    assert (await client.ask(b"/", *[b"X: y"] * 1999)).status == 200
+    assert (await client.ask(b"/", b"X: " + b"y" * 16_000)).status == 200
+    assert (await client.ask(b"/" + b"y" * 16_000)).status == 200
+    assert (await client.ask(method=b"POST", body=b"12345")).body == b"12345"
+
+
 # -- how many ------------------------------------------------------------------------------------------------
 
 

@@ -207,6 +207,28 @@ async def test_a_client_that_does_not_read_frees_the_apps_connection_when_it_is_
 
 
 @on_both_loops
+async def test_a_tunnel_whose_client_does_not_read_is_cut_at_both_ends(world: World) -> None:
+    endings: list[str] = []
+
+    async def script(it: AppConnection) -> None:
+        await it.head()
+        await it.send(SWITCH)
+        try:
+            await it.send(bytes(HUGE_BYTES))
+        except ConnectionError:
+            endings.append("reset")
+
+    await world.serve(script, write_timeout_s=5, send_bytes=4096)
+    client = await world.client(receive_bytes=4096)
+    await client.send(OFFER)
+    await eventually(lambda: world.server._held)
+    await eventually(lambda: not _advanced(world, 6))
+    await eventually(lambda: not world.server.upstreams)
+    await eventually(lambda: endings == ["reset"])
+    assert await client.end() == "reset"
+
+
+@on_both_loops
 async def test_many_that_do_not_read_stay_under_the_memory_limit(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -239,7 +261,7 @@ async def test_many_that_do_not_read_stay_under_the_memory_limit(
 @on_both_loops
 async def test_uploads_that_wait_for_a_connection_count_as_memory(world: World) -> None:
     async with nobody_answers() as upstream:
-        await world.serve(upstream=upstream, buffer_memory_bytes=100_000, connect_timeout_s=1)
+        await world.serve(upstream=upstream, buffer_memory_bytes=100_000, connect_timeout_s=0.4)
         clients = [await world.client() for _ in range(4)]
         for client in clients:
             await client.send(request(method=b"POST", body=bytes(60_000))[:50_000])
@@ -512,7 +534,7 @@ async def test_a_client_that_resets_leaves_nothing(world: World, situation: Situ
     later = asyncio.Event()
     async with nobody_answers() as nobody:
         script = app_of_situations(later) if situation.has_app else None
-        await world.serve(script, upstream=nobody, raw=situation.is_raw, connect_timeout_s=0.3)
+        await world.serve(script, upstream=nobody, raw=situation.is_raw, connect_timeout_s=0.2)
         client = await brought_there(world, situation)
         client.reset()
         await asyncio.sleep(0.01)
@@ -531,7 +553,7 @@ async def test_a_client_that_half_closes_leaves_nothing(world: World, situation:
     async with nobody_answers() as nobody:
         script = app_of_situations(later) if situation.has_app else None
         await world.serve(
-            script, upstream=nobody, raw=situation.is_raw, connect_timeout_s=0.3, write_timeout_s=5
+            script, upstream=nobody, raw=situation.is_raw, connect_timeout_s=0.2, write_timeout_s=5
         )
         client = await brought_there(world, situation)
         client.half_close()

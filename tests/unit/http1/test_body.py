@@ -139,7 +139,9 @@ MALFORMED_TRAILER = "a malformed trailer"
         pytest.param(b'5;a="b"c\r\nhello\r\n', MALFORMED_CHUNK, id="more behind a closing quote"),
         pytest.param(b'5;a="\r\n"\r\nhello\r\n', MALFORMED_CHUNK, id="a line end in quotes"),
         pytest.param(b"f;\xff", MALFORMED_CHUNK, id="the first byte of an extension that can be none"),
-        pytest.param(b"f;a=\r", MALFORMED_CHUNK, id="an extension without its value, its CR the last that came"),
+        pytest.param(
+            b"f;a=\r", MALFORMED_CHUNK, id="an extension without its value, its CR the last that came"
+        ),
         pytest.param(b"f;a=b c", MALFORMED_CHUNK, id="a space in an extension that goes on"),
         pytest.param(b'5;a="\n"\r\nhello\r\n', MALFORMED_CHUNK, id="a bare LF in quotes"),
         pytest.param(b"5;a\nhello\r\n", MALFORMED_CHUNK, id="a bare LF behind an extension"),
