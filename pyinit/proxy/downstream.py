@@ -55,6 +55,7 @@ class Downstream(asyncio.BufferedProtocol):
         since_s: when the state, or the wait in it, began.
         is_write_paused: the client does not read: the kernel did not take all we wrote.
         has_ended: the client's FIN has come.
+        has_entered: the server counts it among its connections.
         is_newcomer: accepted while we are stopping, and has asked for nothing yet.
         pending: bytes of the next request, read before its turn.
     """
@@ -69,6 +70,7 @@ class Downstream(asyncio.BufferedProtocol):
         "forwarder",
         "gate",
         "has_ended",
+        "has_entered",
         "is_newcomer",
         "is_write_paused",
         "peer",
@@ -92,6 +94,7 @@ class Downstream(asyncio.BufferedProtocol):
         self.since_s = 0.0
         self.is_write_paused = False
         self.has_ended = False
+        self.has_entered = False
         self.pending = b""
         self._is_raw = is_raw
         self.is_newcomer = server.is_stopping  # a lame duck waits until these stay away

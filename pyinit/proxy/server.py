@@ -181,8 +181,14 @@ class ProxyServer:
                 listener.pause()
 
     async def _attach(self, sock: socket.socket, *, is_raw: bool) -> None:
+        made: list[Downstream] = []
+
+        def make() -> Downstream:
+            made.append(Downstream(self, is_raw=is_raw))
+            return made[0]
+
         try:
-            await self._loop.connect_accepted_socket(lambda: Downstream(self, is_raw=is_raw), sock)
+            await self._loop.connect_accepted_socket(make, sock)
         except OSError as problem:
             self.log.debug("connection.lost_at_accept", reason=str(problem))
             sock.close()
@@ -190,7 +196,9 @@ class ProxyServer:
             sock.close()
             raise
         finally:
-            self._attaching_count -= 1
+            # One that has entered counts as a connection from then on: twice, and a limit is reached at half of it.
+            if not made or not made[0].has_entered:
+                self._attaching_count -= 1
             self._resume_accepting()
 
     def _is_at_limit(self) -> bool:
@@ -205,6 +213,8 @@ class ProxyServer:
     def entered(self, downstream: Downstream) -> None:
         """A client connection has begun."""
         self.stats.connections += 1
+        downstream.has_entered = True
+        self._attaching_count -= 1
         self.connections.enter(downstream)
         if self._sweep_timer is None:
             self._sweep_soon()

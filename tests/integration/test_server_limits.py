@@ -531,6 +531,18 @@ async def test_at_the_limit_new_connections_wait_for_one_to_end(world: World) ->
 
 
 @on_both_loops
+async def test_connections_that_come_at_once_count_once(world: World) -> None:
+    """Counted as being accepted and as accepted, little more than half of them reached the limit."""
+    await world.serve(echoing(), max_connections=201)
+    # All in the kernel's queue before the loop has a turn: more than one turn accepts.
+    sockets = [socket.create_connection(("127.0.0.1", world.port)) for _ in range(200)]
+    clients = [world.kept(RawClient(sock)) for sock in sockets]
+    await asyncio.gather(*(client.ask() for client in clients))
+    assert len(world.server.connections) == 200
+    assert world.log.of("listener.at_limit") == []
+
+
+@on_both_loops
 async def test_the_limit_is_named_rarely_however_often_it_is_reached(world: World) -> None:
     """At a limit under load every connection reaches it anew: one line in a while says so, and how often it did."""
     await world.serve(echoing(), max_connections=1)
