@@ -65,7 +65,7 @@ def test_ten_thousand_idle_connections_are_cheap(most_clients: int) -> None:
             held = figures_of(app.process.pid)
             each = (held.resident_bytes - before.resident_bytes) / count
             began_s = time.monotonic()
-            time.sleep(2)
+            time.sleep(1.5)  # a look or two
             used = (figures_of(app.process.pid).cpu_s - held.cpu_s) / (time.monotonic() - began_s)
             assert held.sockets >= count
             assert each <= CONNECTION_BYTES, f"{each / KIB:.2f} KiB each"

@@ -279,38 +279,34 @@ async def test_a_response_is_read_at_the_memory_limit_over_a_pooled_connection_t
     async def script(it: AppConnection) -> None:
         while True:
             target = (await it.request()).target
-            if target == b"/waits":
-                await full.wait()
-            elif target == b"/waits-on":
-                await second.wait()
-            elif target.startswith(b"/second"):
-                second.set()
+            if target in events:
+                await events[target].wait()
             await it.send(response(target))
 
-    full, second = asyncio.Event(), asyncio.Event()
+    events = {b"/warm": asyncio.Event(), b"/one": asyncio.Event(), b"/others": asyncio.Event()}
     await world.serve(script, buffer_memory_bytes=20_000, pool_is_fifo=True)
-    warm = [await world.client() for _ in range(8)]
-    full.set()
-    for client in warm:
-        await client.send(request(b"/waits-on"))
-    await eventually(lambda: len(world.app.requests) == 8)
-    second.set()
-    for client in warm:
+    clients = [await world.client() for _ in range(6)]
+    for client in clients:
+        await client.send(request(b"/warm"))
+    await eventually(lambda: len(world.app.requests) == 6)
+    events[b"/warm"].set()
+    for client in clients:
         assert (await client.response()).status == 200
-    full.clear()
-    second.clear()
-    assert len(world.server.pool) == 8
-    more = request(b"/second" + b"x" * 4000)
-    first, *others = warm[:5]
-    await first.send(request(b"/waits") + more)
-    for client in others:
-        await client.send(request(b"/waits-on") + more)
+    assert len(world.server.pool) == 6
+    one, *others = clients[:4]
+    await one.send(request(b"/one") + request(b"/more" + b"x" * 1800) * 2)
+    for client in others:  # above three quarters of the limit by themselves: it stays full
+        await client.send(request(b"/others") + request(b"/more" + b"x" * 5500))
     await eventually(lambda: world.server.gauge.is_full)
-    full.set()
-    assert (await first.response()).body == b"/waits"
-    assert (await first.response()).status == 200
+    assert len(world.server.pool) == 2
+    events[b"/one"].set()
+    assert (await one.response()).body == b"/one"
+    assert (await one.response()).body.startswith(b"/more")  # over one that was idle
+    events[b"/others"].set()
+    for client in clients[:4]:
+        assert (await client.response()).status == 200
     for client in others:
-        assert [(await client.response()).status for _ in range(2)] == [200, 200]
+        assert (await client.response()).status == 200
     assert world.server.gauge.held_bytes == 0
 
 

@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.node, pytest.mark.slow]
 
 def test_after_good_bad_slow_and_vanishing_clients_nothing_is_left_over() -> None:
     done = subprocess.run(
-        [sys.executable, "benchmarks/soak.py", "--minutes", "0.08", "--cold"],
+        [sys.executable, "benchmarks/soak.py", "--minutes", "0.06", "--cold"],
         cwd=ROOT,
         capture_output=True,
         text=True,

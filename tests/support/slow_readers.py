@@ -24,7 +24,7 @@ const body = Buffer.alloc(262144, 'x');
 http.createServer((q, r) => r.end(q.url === '/large' ? body : 'ok')).listen(port, '127.0.0.1');
 """
 _KERNEL_BUFFERS = "4096 16384 16384"
-_WATCH_S = 4.0
+_WATCH_S = 2.5
 
 
 def main() -> None:
