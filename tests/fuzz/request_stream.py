@@ -11,7 +11,15 @@ from tests.fuzz import words
 from tests.fuzz.target import Connection, Request, Target, fields_of, in_pieces
 from tests.support.oracles import LLHTTP_METHODS, Llhttp, read_by_h11
 
-_FORWARDER = Forwarder("auto", b"us", peer_ip=b"::1", is_trusted=True, local_host=b"us:80", local_port=b"80")
+_FORWARDER = Forwarder(
+    "auto",
+    b"us",
+    peer_ip=b"::1",
+    is_trusted=True,
+    local_host=b"us:80",
+    local_port=b"80",
+    head_max_bytes=1 << 20,
+)
 # What a head has once, or not at all.
 _ONCE = (b"host", b"content-length", b"transfer-encoding", b"upgrade", b"connection")
 

@@ -43,6 +43,7 @@ async def serve(
         raw=raw,
         receive_bytes=None,
         upstream=None,
+        send_bytes=None,
         **{"trusted": LOOPBACK, **config, "reads_proxy_header": reads},
     )
 
