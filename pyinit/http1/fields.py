@@ -54,9 +54,9 @@ def check_chunked(value: bytes) -> None:
 
 
 def without_ows_behind(line: bytes) -> bytes:
-    """A Transfer-Encoding line as it goes on: RFC 9110 section 5.5 lets whitespace stand behind a value.
+    """A line that says where a body ends, as it goes on: RFC 9110 section 5.5 lets whitespace stand behind a value.
 
-    llhttp takes ``chunked`` and a tab for another coding: Node answers the request with 400, and reads the body of
-    such a response up to the close.
+    llhttp takes ``chunked`` and a tab for another coding, and digits and a tab for no number: Node answers the request
+    with 400, and reads the body of such a response up to the close.
     """
     return line.rstrip(b" \t")

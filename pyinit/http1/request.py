@@ -176,12 +176,13 @@ def _request_fields(head: RequestHead, fields: _Fields) -> None:  # noqa: C901, 
             if head.content_length is not None:
                 raise ProtocolError("Content-Length is given twice (RFC 9112 section 6.3)")
             head.content_length = content_length(value)
+            _tidy(lines, line)
         elif name == b"transfer-encoding":
             if head.is_chunked:
                 raise ProtocolError("Transfer-Encoding is given twice (RFC 9112 section 6.1)")
             check_chunked(value)
             head.is_chunked = True
-            lines[lines.index(line)] = without_ows_behind(line)
+            _tidy(lines, line)
         elif name == b"upgrade":
             upgrades += [protocol.strip() for protocol in value.split(b",") if protocol.strip()]
             lines.remove(line)
@@ -215,6 +216,11 @@ def _request_fields(head: RequestHead, fields: _Fields) -> None:  # noqa: C901, 
         raise ProtocolError("TRACE with a body (RFC 9110 section 9.3.8)")
     if upgrades and b"upgrade" in options and head.minor == 1:
         _upgrade(head, upgrades)
+
+
+def _tidy(lines: list[bytes], line: bytes) -> None:
+    if line[-1] in b" \t":
+        lines[lines.index(line)] = without_ows_behind(line)
 
 
 def _upgrade(head: RequestHead, upgrades: list[bytes]) -> None:

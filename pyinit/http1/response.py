@@ -74,7 +74,7 @@ def _parse_response(block: bytes) -> ResponseHead:  # noqa: C901, PLR0912  one b
                 raise ProtocolError("Content-Length is given twice (RFC 9112 section 6.3)", 502)
             head.content_length = content_length(value)
             if not is_bodiless:
-                kept.append(line)
+                kept.append(without_ows_behind(line))
         elif name == b"transfer-encoding":
             if head.is_chunked:
                 raise ProtocolError("Transfer-Encoding is given twice (RFC 9112 section 6.1)", 502)

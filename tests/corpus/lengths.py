@@ -30,7 +30,7 @@ CONTENT_LENGTH: list[Case] = [
     case("a length of 0", "RFC 9112 6.2", _length(b" 0", body=b""), _EMPTY),
     case("neither length nor coding", "RFC 9112 6.3", post(), _EMPTY),
     case("whitespace around a length", "RFC 9112 5.1", _length(b"\t 2  "), _HI),
-    case("a tab behind a length", "RFC 9112 5.1", _length(b" 2\t"), _HI, node_refuses="a tab there"),
+    case("a tab behind a length", "RFC 9112 5.1", _length(b" 2\t"), _HI),
     case("leading zeros", "RFC 9110 8.6", _length(b" 002"), _HI, _ANY),
     case("a name in odd case", "RFC 9110 5.1", post(b"cOnTeNt-LeNgTh: 2", body=b"hi"), _HI),
     case(
@@ -194,7 +194,6 @@ TRANSFER_ENCODING: list[Case] = [
         "RFC 9112 5.1",
         post(b"Transfer-Encoding: chunked\t", body=b"2\r\nhi\r\n0\r\n\r\n"),
         _HI,
-        node_refuses="a tab there",
     ),
     case(
         "GET in chunks",
