@@ -31,6 +31,7 @@ class Outcomes:
         exchanges_finished: requests answered to their end.
         connections_closed_idle: connections closed between requests, or before any.
         tunnels_finished: tunnels that ended by themselves.
+        websockets_closed: those whose ends we sent a Close 1001.
         cut_count: exchanges and tunnels that were cut.
         cut: the first CUT_LISTED_MAX of them.
     """
@@ -38,6 +39,7 @@ class Outcomes:
     exchanges_finished: int = 0
     connections_closed_idle: int = 0
     tunnels_finished: int = 0
+    websockets_closed: int = 0
     cut_count: int = 0
     cut: list[CutExchange] = field(default_factory=list)
 

@@ -64,5 +64,6 @@ class ProxyConfig:
     max_connections: int = 1000
     buffer_memory_bytes: int = 64 << 20
     idle_grace_s: float = 1.0
+    close_spread_s: float = 0.0
     access_log: bool = False
     logs_query: bool = False

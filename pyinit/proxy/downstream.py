@@ -306,6 +306,8 @@ class Downstream(asyncio.BufferedProtocol):
         if self.has_ended:
             tunnel.client_eof()
         self.gate.release(PIPELINED)
+        if self.server.are_streams_leaving:
+            tunnel.leave(self.server.leave_delay_s())
 
     def _next_pending(self) -> None:
         if self.state is not State.IDLE:

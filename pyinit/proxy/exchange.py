@@ -33,6 +33,7 @@ from pyinit.proxy.flow import CONNECTING, PEER_IS_FULL
 from pyinit.proxy.handshake import check_switch
 from pyinit.proxy.pool import idle_until_s
 from pyinit.proxy.tunnel import Tunnel
+from pyinit.proxy.websocket import WebSocketTunnel
 
 if TYPE_CHECKING:
     from pyinit.http1.body import BodyFramer
@@ -396,12 +397,15 @@ class Exchange:
         self._is_over = True
         self._response = head
         downstream.server.stats.responses[1] += 1
-        tunnel = Tunnel(
+        kind = WebSocketTunnel if head.upgrade.lower() == b"websocket" else Tunnel
+        tunnel = kind(
             downstream, upstream, method=request.method.decode(), target=self.log_target, began_s=self.began_s
         )
         downstream.relay = upstream.relay = tunnel
         downstream.state = State.TUNNEL
-        downstream.transport.write(forward.interim(head) + rest)
+        downstream.transport.write(forward.interim(head))
+        if rest:
+            tunnel.app_data(rest)
         self._log(None)
         downstream.start_tunnel(tunnel)
 
@@ -472,6 +476,9 @@ class Exchange:
             )
         )
         self._fail(error)
+
+    def leave(self, delay_s: float) -> None:
+        """See Relay: it is answered to its end."""
 
     def check(self, now_s: float) -> None:
         """See Relay."""

@@ -178,6 +178,10 @@ class Fleet:
         """See Front."""
         self._order(ipc.CloseIdle())
 
+    def close_streams(self) -> None:
+        """See Front."""
+        self._order(ipc.CloseStreams())
+
     def cut(self, error: DrainAborted) -> None:
         """See Front."""
         self._order(ipc.Cut(str(error), error.status))
@@ -340,6 +344,7 @@ class Fleet:
                 | ipc.AnnounceStop()
                 | ipc.StopAccepting()
                 | ipc.CloseIdle()
+                | ipc.CloseStreams()
                 | ipc.Cut()
                 | ipc.ClosePool()
                 | ipc.Ask()

@@ -65,6 +65,11 @@ class CloseIdle:
 
 
 @dataclass(frozen=True, slots=True)
+class CloseStreams:
+    """Streams and tunnels are asked to leave, each after its part of ``close_spread_s``."""
+
+
+@dataclass(frozen=True, slots=True)
 class Cut:
     """End what is left; who waits for a response is told this."""
 
@@ -121,7 +126,18 @@ class Report:
     outcomes: Outcomes = field(default_factory=Outcomes)
 
 
-Order = Configure | Listen | AnnounceStop | StopAccepting | CloseIdle | Cut | ClosePool | Ask | Abort
+Order = (
+    Configure
+    | Listen
+    | AnnounceStop
+    | StopAccepting
+    | CloseIdle
+    | CloseStreams
+    | Cut
+    | ClosePool
+    | Ask
+    | Abort
+)
 Notice = Quiet | ConnectionOpened | UpstreamsGone | Report
 Message = Order | Notice
 
@@ -133,6 +149,7 @@ _KINDS: dict[str, type[Message]] = {
         AnnounceStop,
         StopAccepting,
         CloseIdle,
+        CloseStreams,
         Cut,
         ClosePool,
         Ask,

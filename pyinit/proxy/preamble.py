@@ -89,6 +89,9 @@ class Preamble:
         elif now_s - downstream.since_s > server.config.head_timeout_s:
             self._refuse("the PROXY header took longer than --head-timeout")
 
+    def leave(self, delay_s: float) -> None:
+        """See Relay: it is closed as the unused connection that it is."""
+
     def cut(self, error: PyinitError) -> None:  # noqa: ARG002  nothing was asked, so nothing is lost
         """See Relay."""
         self.downstream.close_gracefully()

@@ -51,5 +51,8 @@ class Relay(Protocol):
     def check(self, now_s: float) -> None:
         """Once a second: has anything taken too long?"""
 
+    def leave(self, delay_s: float) -> None:
+        """Asked to leave, once so many seconds have passed: what can be ended properly is; else nothing happens."""
+
     def cut(self, error: PyinitError) -> None:
         """End it now: the drain's deadline has come, or the app is gone."""

@@ -78,6 +78,7 @@ class ProxyServer:
         self.listeners: list[Listener] = []
         self.is_stopping = False
         self.idle_close_at_s: float | None = None
+        self.are_streams_leaving = False
         self.now_s = asyncio.get_running_loop().time
         self._on_quiet = on_quiet
         self._on_new_connection = on_new_connection
@@ -131,6 +132,20 @@ class ProxyServer:
         """Idle connections go after ``idle_grace_s``, in which each may send a last request."""
         self.idle_close_at_s = self.now_s() + self.config.idle_grace_s
         self._sweep()
+
+    def close_streams(self) -> None:
+        """Streams and tunnels are asked to leave, and from here on those that only begin now."""
+        self.are_streams_leaving = True
+        for downstream in self.connections:
+            try:
+                if downstream.relay is not None:
+                    downstream.relay.leave(self.leave_delay_s())
+            except Exception:  # noqa: BLE001  the others must be asked all the same
+                self.callback_failed(downstream, "server.close_streams")
+
+    def leave_delay_s(self) -> float:
+        """How long one of them waits: any part of ``close_spread_s``, or all their clients come back at once."""
+        return self.config.close_spread_s * int.from_bytes(os.urandom(4)) / (1 << 32)
 
     def cut(self, error: PyinitError) -> None:
         """End whatever is left."""

@@ -66,6 +66,9 @@ class Front(Protocol):
     def close_idle(self) -> None:
         """Idle connections go, after their grace."""
 
+    def close_streams(self) -> None:
+        """Streams and tunnels are asked to leave."""
+
     def cut(self, error: DrainAborted) -> None:
         """End whatever is left."""
 
@@ -140,6 +143,10 @@ class Single:
     def close_idle(self) -> None:
         """See Front."""
         self.server.close_idle()
+
+    def close_streams(self) -> None:
+        """See Front."""
+        self.server.close_streams()
 
     def cut(self, error: DrainAborted) -> None:
         """See Front."""

@@ -125,8 +125,16 @@ class Tunnel:
     def check(self, now_s: float) -> None:
         """See Relay: a silent tunnel has no limit."""
 
+    def leave(self, delay_s: float) -> None:
+        """See Relay: nobody knows where these bytes could be ended; they have until the drain's deadline."""
+
     def cut(self, error: PyinitError) -> None:  # noqa: ARG002  there is nobody to tell the reason
         """See Relay."""
+        self._report_cut()
+        self.downstream.cut()
+
+    def _report_cut(self) -> None:
+        """Count it, and end the app's side."""
         downstream = self.downstream
         server = downstream.server
         server.outcomes.add_cut(
@@ -135,11 +143,15 @@ class Tunnel:
         if self.upstream is not None:
             self.upstream.abort()
             self.upstream = None
-        downstream.cut()
+
+    def _count(self) -> None:
+        """It has ended by itself."""
+        server = self.downstream.server
+        server.outcomes.tunnels_finished += server.is_stopping
 
     def _end(self) -> None:
         downstream, upstream = self.downstream, self.upstream
-        downstream.server.outcomes.tunnels_finished += downstream.server.is_stopping
+        self._count()
         if upstream is not None:
             upstream.relay = None
             upstream.close()

@@ -71,6 +71,8 @@ class Worker:
                 single.stop_accepting(message.limit_s)
             case ipc.CloseIdle():
                 single.close_idle()
+            case ipc.CloseStreams():
+                single.close_streams()
             case ipc.Cut():
                 single.cut(DrainAborted(message.reason, message.status))
             case ipc.ClosePool():

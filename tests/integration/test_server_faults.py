@@ -155,6 +155,12 @@ async def is_cut(world: World, client: RawClient) -> None:
     world.server.cut(DrainAborted("this server is stopping", 503))
 
 
+async def is_asked_to_leave(world: World, client: RawClient) -> None:
+    await client.send(request(b"/silent"))
+    await eventually(lambda: len(world.server.upstreams) == 2)
+    world.server.close_streams()
+
+
 async def asks_for_an_app_that_is_gone(world: World, client: RawClient) -> None:
     world.app._accepting.cancel()
     world.app._sock.close()
@@ -230,6 +236,7 @@ CASES = [
     Case("check", "downstream.check", Downstream, "check_idle", is_idle_too_long),
     Case("check of an exchange", "downstream.check", Exchange, "check", waits),
     Case("cut", "server.cut", Exchange, "cut", is_cut),
+    Case("leave", "server.close_streams", Exchange, "leave", is_asked_to_leave),
     Case("connected", "upstream.connection_made", Exchange, "connected", asks),
     Case("connect", "server.connect", ProxyServer, "_open_upstream", asks),
     Case(
