@@ -140,6 +140,7 @@ class App:
             "stop_timeout_s": settings.stop_timeout_s or start.platform.stop_timeout_s,
             "drain_delay_s": budget.lame_duck_s,
             "drain_s": round(budget.drain_s, 3),
+            "close_spread_s": round(budget.close_spread_s, 3),
             "child_s": round(budget.child_s, 3),
         }
         if settings.stop_timeout_s is None:
@@ -355,6 +356,8 @@ class App:
                 self._stop_accepting()
             case Action.CLOSE_IDLE:
                 self._front.close_idle()
+            case Action.CLOSE_STREAMS:
+                self._front.close_streams()
             case Action.CUT:
                 if self._child.code is None:
                     error = DrainAborted("this server is stopping", 503)

@@ -185,6 +185,8 @@ def plan_budget(settings: Settings, platform: Platform) -> Budget:
             stop_timeout_s=stop_timeout_s,
             drain_delay_s=delay_s,
             child_timeout_s=settings.child_timeout_s,
+            close_spread_s=settings.close_spread_s,
+            close_spread_share=platform.close_spread_share,
             has_child=bool(settings.command),
         )
     except SettingsError as problem:

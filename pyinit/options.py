@@ -146,6 +146,8 @@ DRAIN = (
            "sent to the app when a stop begins, for queue consumers"),
     Option("idle-grace", "idle_grace_s", values.seconds, "S", "1",
            "an idle connection may send one last request so long; 0 closes at once"),
+    Option("close-spread", "close_spread_s", values.seconds, "S", "0 on docker; else 20 % of the drain",
+           "WebSockets are closed one by one over so long, or all their clients reconnect at once"),
     Option("drain-exit-code", "drain_exit_code", values.exit_code, "N", "none",
            "exit so where an exchange was cut"),
 )  # fmt: skip

@@ -20,10 +20,12 @@ class Platform:
         drain_delay_s: how long its load balancer goes on sending traffic, at least.
         idle_timeout_s: for client keep-alives: above the load balancer's own (AWS 60 s, Google 600 s), or it
             reuses a connection that we are just closing, and answers 502.
+        close_spread_share: over how much of the drain WebSockets are closed: where other instances take over, all
+            of their clients would come to them at once.
         note: for the line at start.
     """
 
-    __slots__ = ("drain_delay_s", "idle_timeout_s", "name", "note", "stop_timeout_s")
+    __slots__ = ("close_spread_share", "drain_delay_s", "idle_timeout_s", "name", "note", "stop_timeout_s")
 
     def __init__(
         self, name: str, stop_timeout_s: float, drain_delay_s: float, idle_timeout_s: float, note: str = ""
@@ -32,9 +34,12 @@ class Platform:
         self.stop_timeout_s = stop_timeout_s
         self.drain_delay_s = drain_delay_s
         self.idle_timeout_s = idle_timeout_s
+        self.close_spread_share = 0.0 if name == "docker" else _CLOSE_SPREAD_SHARE
         self.note = note
 
 
+# On docker there is no other instance to come to, and 10 s are short.
+_CLOSE_SPREAD_SHARE = 0.2
 _KEEP_ALIVE_S = 75.0
 _GOOGLE_KEEP_ALIVE_S = 620.0
 

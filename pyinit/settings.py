@@ -111,6 +111,7 @@ class Settings:
     child_timeout_s: float | None = None
     drain_notify: int = 0
     idle_grace_s: float = 1.0
+    close_spread_s: float | None = None
     drain_exit_code: int | None = None
     # log
     log_format: str = "auto"

@@ -16,6 +16,9 @@ CHILD_SHARE = 0.3
 LAME_DUCK_SHARE = 0.5
 # ... and before, once nobody new has connected for so long: the load balancer has noticed.
 NO_NEW_CONNECTION_S = 2.0
+# Where --close-spread does not say: of this part of the shortest drain a platform's own spread takes no more, as the
+# last one to be asked has still to answer.
+SPREAD_SHARE_MAX = 0.5
 
 
 class Budget:
@@ -28,9 +31,18 @@ class Budget:
         drain_s: by then the drain is over, whatever is left is cut.
         kill_s: by then the child has exited, or is killed.
         child_s: what is kept for the child.
+        close_spread_s: streams and tunnels are asked to leave within so long from the end of the lame duck.
     """
 
-    __slots__ = ("child_s", "drain_s", "kill_s", "lame_duck_max_s", "lame_duck_s", "total_s")
+    __slots__ = (
+        "child_s",
+        "close_spread_s",
+        "drain_s",
+        "kill_s",
+        "lame_duck_max_s",
+        "lame_duck_s",
+        "total_s",
+    )
 
     def __init__(
         self,
@@ -38,6 +50,8 @@ class Budget:
         stop_timeout_s: float,
         drain_delay_s: float,
         child_timeout_s: float | None,
+        close_spread_s: float | None = None,
+        close_spread_share: float = 0.0,
         has_child: bool = True,
     ) -> None:
         """Split a grace period.
@@ -46,6 +60,8 @@ class Budget:
             stop_timeout_s: the platform's own grace period.
             drain_delay_s: how long the lame duck lasts at least.
             child_timeout_s: None for 30 % of the budget.
+            close_spread_s: None for the share.
+            close_spread_share: of the drain without its lame duck; what does not fit is left out of it.
             has_child: a sidecar keeps no time for one.
 
         Raises:
@@ -76,6 +92,17 @@ class Budget:
                 f"--drain-delay {drain_delay_s:g} and --child-timeout {self.child_s:g} leave nothing of"
                 f" --stop-timeout {stop_timeout_s:g} to drain in"
             )
+        # A lame duck that newcomers prolong leaves the least.
+        shortest_s = self.drain_s - (self.lame_duck_max_s if drain_delay_s else 0.0)
+        if close_spread_s is None:
+            share_s = close_spread_share * (self.drain_s - drain_delay_s)
+            close_spread_s = min(share_s, SPREAD_SHARE_MAX * shortest_s)
+        elif close_spread_s and close_spread_s >= shortest_s:
+            raise SettingsError(
+                f"--close-spread {close_spread_s:g} does not fit: of --stop-timeout {stop_timeout_s:g} the drain has"
+                f" {shortest_s:g} s after the longest lame duck"
+            )
+        self.close_spread_s = close_spread_s
 
     def __repr__(self) -> str:
         return (

@@ -94,6 +94,7 @@ class Action(Enum):
     ANNOUNCE_STOP = "say not ready, close connections after their response, notify the app where asked to"
     STOP_ACCEPTING = "stop accepting"
     CLOSE_IDLE = "close idle connections, after their grace"
+    CLOSE_STREAMS = "ask streams and tunnels to leave"
     CUT = "end what is left"
     CLOSE_POOL = "close our connections to the app"
     SIGNAL_CHILD = "signal the app"
@@ -114,7 +115,7 @@ _A = Action
 _P = Phase
 
 _TO_LAME_DUCK = Transition(_P.LAME_DUCK, (_A.ANNOUNCE_STOP,))
-_TO_DRAINING = Transition(_P.DRAINING, (_A.STOP_ACCEPTING, _A.CLOSE_IDLE))
+_TO_DRAINING = Transition(_P.DRAINING, (_A.STOP_ACCEPTING, _A.CLOSE_IDLE, _A.CLOSE_STREAMS))
 _TO_STOPPING = Transition(_P.STOPPING, (_A.CUT, _A.CLOSE_POOL, _A.SIGNAL_CHILD))
 _STOP_BEFORE_READY = Transition(
     _P.STOPPING, (_A.ANNOUNCE_STOP, _A.STOP_ACCEPTING, _A.CLOSE_POOL, _A.SIGNAL_CHILD)

@@ -62,6 +62,7 @@ def test_a_wrong_address_is_one_line_and_exit_2(address: str, word: str) -> None
         (("--upstream", "8080", "--", "true"), "--listen"),
         (("--listen", "0", "--stop-timeout", "10", "--drain-delay", "8", "--", "true"), "--drain-delay"),
         (("--listen", "0", "--stop-timeout", "10", "--child-timeout", "20", "--", "true"), "--child-timeout"),
+        (("--listen", "0", "--stop-timeout", "10", "--close-spread", "8", "--", "true"), "--close-spread"),
         (("--listen", "0", "--trust", "10.0.0.0/99", "--", "true"), "prefix"),
         (("--listen", "0", "--no-such", "--", "true"), "no such option"),
         (("--listen", "0", "--stop-signals", "KILL", "--", "true"), "catch"),

@@ -45,3 +45,8 @@ def test_idle_connections_outlive_the_load_balancers_own_time() -> None:
     """Else it reuses one that is just being closed, and its client sees a 502: AWS 60 s, Google 600 s."""
     assert all(platform.idle_timeout_s > 60 for platform in PLATFORMS.values())
     assert PLATFORMS["cloudrun"].idle_timeout_s > 600
+
+
+def test_closes_are_spread_where_other_instances_take_over() -> None:
+    spread = {name for name, platform in PLATFORMS.items() if platform.close_spread_share}
+    assert spread == set(PLATFORMS) - {"docker"}

@@ -14,7 +14,10 @@ def platform_budget(name: str) -> Budget:
     """What a platform's defaults make."""
     platform = PLATFORMS[name]
     return Budget(
-        stop_timeout_s=platform.stop_timeout_s, drain_delay_s=platform.drain_delay_s, child_timeout_s=None
+        stop_timeout_s=platform.stop_timeout_s,
+        drain_delay_s=platform.drain_delay_s,
+        child_timeout_s=None,
+        close_spread_share=platform.close_spread_share,
     )
 
 
@@ -23,10 +26,16 @@ def platform_budget(name: str) -> Budget:
     stop_timeout_s=st.floats(0, 4000),
     drain_delay_s=st.floats(0, 4000),
     child_timeout_s=st.none() | st.floats(0, 4000),
+    close_spread_s=st.none() | st.floats(0, 4000),
     has_child=st.booleans(),
 )
 def test_the_parts_never_exceed_the_total(
-    *, stop_timeout_s: float, drain_delay_s: float, child_timeout_s: float | None, has_child: bool
+    *,
+    stop_timeout_s: float,
+    drain_delay_s: float,
+    child_timeout_s: float | None,
+    close_spread_s: float | None,
+    has_child: bool,
 ) -> None:
     """Whatever is accepted ends before the platform's own SIGKILL; else the options to change are named."""
     try:
@@ -34,6 +43,8 @@ def test_the_parts_never_exceed_the_total(
             stop_timeout_s=stop_timeout_s,
             drain_delay_s=drain_delay_s,
             child_timeout_s=child_timeout_s,
+            close_spread_s=close_spread_s,
+            close_spread_share=0.2,
             has_child=has_child,
         )
     except SettingsError as problem:
@@ -41,7 +52,7 @@ def test_the_parts_never_exceed_the_total(
     else:
         refused = ""
     if refused:
-        assert refused.startswith(("--stop-timeout ", "--drain-delay "))
+        assert refused.startswith(("--stop-timeout ", "--drain-delay ", "--close-spread "))
         assert "\n" not in refused
         return
     assert 0 <= budget.lame_duck_s == drain_delay_s
@@ -50,6 +61,10 @@ def test_the_parts_never_exceed_the_total(
     assert budget.lame_duck_max_s <= budget.total_s / 2
     assert budget.total_s == stop_timeout_s - RESERVE_S
     assert budget.drain_s + budget.child_s + KILL_RESERVE_S <= budget.total_s * (1 + 1e-12)
+    lame_duck_s = budget.lame_duck_max_s if drain_delay_s else 0
+    assert 0 <= budget.close_spread_s <= budget.drain_s - lame_duck_s
+    if close_spread_s is not None:
+        assert budget.close_spread_s == close_spread_s
     if not has_child:
         assert budget.child_s == 0
 
@@ -61,11 +76,22 @@ def test_every_platforms_defaults_fit(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "total_s", "lame_duck_s", "lame_duck_max_s", "drain_s"),
-    [("fly", 4.5, 0, 2.25, 3.05), ("docker", 9.5, 0, 4.75, 6.55), ("ecs", 29.5, 5, 14.75, 20.55)],
+    ("name", "total_s", "lame_duck_s", "lame_duck_max_s", "drain_s", "close_spread_s"),
+    [
+        ("fly", 4.5, 0, 2.25, 3.05, 0.61),
+        ("docker", 9.5, 0, 4.75, 6.55, 0),
+        ("ecs", 29.5, 5, 14.75, 20.55, 2.9),
+        ("kubernetes", 29.5, 5, 14.75, 20.55, 2.9),
+        ("heroku", 29.5, 0, 14.75, 20.55, 4.11),
+    ],
 )
 def test_the_split_of_a_platforms_grace(
-    name: str, total_s: float, lame_duck_s: float, lame_duck_max_s: float, drain_s: float
+    name: str,
+    total_s: float,
+    lame_duck_s: float,
+    lame_duck_max_s: float,
+    drain_s: float,
+    close_spread_s: float,
 ) -> None:
     budget = platform_budget(name)
     assert budget.total_s == pytest.approx(total_s)
@@ -73,6 +99,7 @@ def test_the_split_of_a_platforms_grace(
     assert budget.lame_duck_max_s == pytest.approx(lame_duck_max_s)
     assert budget.drain_s == pytest.approx(drain_s)
     assert budget.kill_s == pytest.approx(total_s - 0.1)
+    assert budget.close_spread_s == pytest.approx(close_spread_s)
 
 
 def test_a_sidecar_keeps_nothing_for_a_child() -> None:
@@ -88,6 +115,24 @@ def test_a_long_child_timeout_shortens_the_lame_duck() -> None:
     """Else a lame duck that newcomers keep alive would eat what was kept for the app."""
     budget = Budget(stop_timeout_s=10.5, drain_delay_s=1, child_timeout_s=7)
     assert budget.lame_duck_max_s == budget.drain_s == pytest.approx(2.9)
+
+
+def test_a_platforms_spread_gives_way_to_a_long_lame_duck_and_child_timeout() -> None:
+    """Nobody asked for it, so that it is no reason to refuse what fitted without."""
+    budget = Budget(stop_timeout_s=10.5, drain_delay_s=1, child_timeout_s=7, close_spread_share=0.2)
+    assert budget.close_spread_s == 0
+
+
+@pytest.mark.parametrize(("drain_delay_s", "fits"), [(0, 6.9), (1, 1.9)])
+def test_a_spread_has_to_end_within_the_shortest_drain(drain_delay_s: float, fits: float) -> None:
+    """Whoever is asked later than the deadline is cut instead."""
+    for spread_s in (0.0, fits - 0.01):
+        budget = Budget(
+            stop_timeout_s=10.5, drain_delay_s=drain_delay_s, child_timeout_s=3, close_spread_s=spread_s
+        )
+        assert budget.close_spread_s == spread_s
+    with pytest.raises(SettingsError, match=f"--close-spread 7 .* --stop-timeout 10.5 .* {fits:g} s"):
+        Budget(stop_timeout_s=10.5, drain_delay_s=drain_delay_s, child_timeout_s=3, close_spread_s=7)
 
 
 REFUSED = [

@@ -75,14 +75,14 @@ ROWS = [
         P.LAME_DUCK,
         DeadlineReached,
         P.DRAINING,
-        [A.STOP_ACCEPTING, A.CLOSE_IDLE],
+        [A.STOP_ACCEPTING, A.CLOSE_IDLE, A.CLOSE_STREAMS],
     ),
     (
         "a hurry ends the lame duck",
         P.LAME_DUCK,
         HurryRequested,
         P.DRAINING,
-        [A.STOP_ACCEPTING, A.CLOSE_IDLE],
+        [A.STOP_ACCEPTING, A.CLOSE_IDLE, A.CLOSE_STREAMS],
     ),
     (
         "quiet: the app is signalled",
@@ -174,7 +174,7 @@ def test_a_whole_stop() -> None:
     assert m.handle(ChildReady(), 0) == [A.START_ACCEPTING]
     assert m.handle(STOP, 100) == [A.ANNOUNCE_STOP]
     assert m.next_deadline_s() == 101
-    assert m.handle(DeadlineReached(), 101) == [A.STOP_ACCEPTING, A.CLOSE_IDLE]
+    assert m.handle(DeadlineReached(), 101) == [A.STOP_ACCEPTING, A.CLOSE_IDLE, A.CLOSE_STREAMS]
     assert m.next_deadline_s() == pytest.approx(100 + BUDGET.drain_s)
     assert m.handle(Quiet(), 102) == [A.CUT, A.CLOSE_POOL, A.SIGNAL_CHILD]
     # What the drain left over is the app's.
@@ -196,7 +196,7 @@ def test_a_whole_stop() -> None:
 
 def test_without_a_delay_there_is_no_lame_duck() -> None:
     m = machine((ChildReady(), 0), (ConnectionOpened(), 9.9), budget=NO_LAME_DUCK)
-    assert m.handle(STOP, 10) == [A.ANNOUNCE_STOP, A.STOP_ACCEPTING, A.CLOSE_IDLE]
+    assert m.handle(STOP, 10) == [A.ANNOUNCE_STOP, A.STOP_ACCEPTING, A.CLOSE_IDLE, A.CLOSE_STREAMS]
     assert m.phase is P.DRAINING
 
 
@@ -214,7 +214,7 @@ def test_the_lame_duck_goes_on_until_nobody_new_came_for_two_seconds() -> None:
     m.handle(ConnectionOpened(), 12.4)
     assert m.next_deadline_s() == 14.4
     assert m.handle(DeadlineReached(), 12.5) == []
-    assert m.handle(DeadlineReached(), 14.4) == [A.STOP_ACCEPTING, A.CLOSE_IDLE]
+    assert m.handle(DeadlineReached(), 14.4) == [A.STOP_ACCEPTING, A.CLOSE_IDLE, A.CLOSE_STREAMS]
 
 
 def test_the_lame_duck_ends_at_half_the_budget_whoever_comes() -> None:
