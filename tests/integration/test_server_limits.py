@@ -436,6 +436,7 @@ async def test_a_client_that_takes_nothing_is_cut(world: World) -> None:
     await eventually(lambda: _is_stuck(world, downstream))
     assert await client.end() == "reset"
     assert world.log.of("client.not_reading")
+    await eventually(lambda: not world.server.upstreams, "the app is told, not held back for ever")
 
 
 def _is_stuck(world: World, downstream: Downstream) -> bool:
