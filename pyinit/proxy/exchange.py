@@ -30,7 +30,7 @@ from pyinit.http1 import forward, replies
 from pyinit.http1.body import ChunkedBody, UntilCloseBody
 from pyinit.http1.framing import request_body, response_body
 from pyinit.proxy.flow import CONNECTING, PEER_IS_FULL
-from pyinit.proxy.handshake import check_switch
+from pyinit.proxy.handshake import switched_to
 from pyinit.proxy.pool import idle_until_s
 from pyinit.proxy.tunnel import Tunnel
 from pyinit.proxy.websocket import WebSocketTunnel
@@ -393,11 +393,11 @@ class Exchange:
         """101: what was offered is accepted, and both connections carry bytes from here on."""
         upstream, downstream, request = self.upstream, self.downstream, self._head
         assert upstream is not None  # noqa: S101  who else sent this
-        check_switch(request, head)
+        protocol = switched_to(request, head)
         self._is_over = True
         self._response = head
         downstream.server.stats.responses[1] += 1
-        kind = WebSocketTunnel if head.upgrade.lower() == b"websocket" else Tunnel
+        kind = WebSocketTunnel if protocol == b"websocket" else Tunnel
         tunnel = kind(
             downstream, upstream, method=request.method.decode(), target=self.log_target, began_s=self.began_s
         )

@@ -13,8 +13,8 @@ from pyinit.http1.message import RequestHead, ResponseHead
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
-def check_switch(request: RequestHead, response: ResponseHead) -> None:
-    """Raise ProtocolError for a 101 that is no answer to this request.
+def switched_to(request: RequestHead, response: ResponseHead) -> bytes:
+    """The protocol, in lower case, that a 101 switches to. Raises ProtocolError where it is no answer to this request.
 
     Args:
         request: what was sent; its ``upgrade`` is what was offered.
@@ -27,6 +27,7 @@ def check_switch(request: RequestHead, response: ResponseHead) -> None:
     if switched == b"websocket" and _accepts(response) != [_accept_of(request.websocket_key or b"")]:
         # The client would have to fail it for the same reason: no WebSocket that works is lost here.
         raise ProtocolError("101 without the Sec-WebSocket-Accept of this handshake (RFC 6455 section 4.1)")
+    return switched
 
 
 def _accepts(response: ResponseHead) -> list[bytes]:

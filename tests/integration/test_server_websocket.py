@@ -16,8 +16,18 @@ from tests.support.proxy_world import World, eventually, on_both_loops
 from tests.support.raw_client import RawClient, RawSocket, request
 
 STOPPING = DrainAborted("this server is stopping", 503)
-OFFER = request(b"/ws?token=secret", b"Connection: Upgrade", b"Upgrade: websocket")
-SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\n\r\n"
+# RFC 6455 section 1.3: the key and the answer to it.
+OFFER = request(
+    b"/ws?token=secret",
+    b"Connection: Upgrade",
+    b"Upgrade: websocket",
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    b"Sec-WebSocket-Version: 13",
+)
+SWITCH = (
+    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\n"
+    b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+)
 GOING_AWAY = Close(1001, "").serialize()
 LARGE = 300_000
 

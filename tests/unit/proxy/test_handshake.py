@@ -5,7 +5,7 @@ import pytest
 from pyinit.errors import ProtocolError
 from pyinit.http1.request import RequestParser
 from pyinit.http1.response import ResponseParser
-from pyinit.proxy.handshake import check_switch
+from pyinit.proxy.handshake import switched_to
 
 KEY = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
 ACCEPT = b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # RFC 6455 section 1.3
@@ -15,7 +15,7 @@ VERSION = b"Sec-WebSocket-Version: 13"
 def check(offered: bytes, *lines: bytes) -> None:
     asked = [b"GET / HTTP/1.1", b"Host: a", b"Connection: Upgrade", b"Upgrade: " + offered, KEY, VERSION]
     said = [b"HTTP/1.1 101 Switching Protocols", b"Connection: Upgrade", *lines]
-    check_switch(RequestParser(100).parse(b"\r\n".join(asked)), ResponseParser().parse(b"\r\n".join(said)))
+    switched_to(RequestParser(100).parse(b"\r\n".join(asked)), ResponseParser().parse(b"\r\n".join(said)))
 
 
 @pytest.mark.parametrize(
