@@ -127,6 +127,7 @@ def proxy_config(start: Start) -> ProxyConfig:
         buffer_memory_bytes=settings.buffer_memory_bytes or limits.buffer_memory_bytes(),
         idle_grace_s=settings.idle_grace_s,
         close_spread_s=start.budget.close_spread_s,
+        stream_grace_s=settings.stream_grace_s,
         access_log=settings.access_log,
         logs_query=settings.log_query,
     )

@@ -147,7 +147,9 @@ DRAIN = (
     Option("idle-grace", "idle_grace_s", values.seconds, "S", "1",
            "an idle connection may send one last request so long; 0 closes at once"),
     Option("close-spread", "close_spread_s", values.seconds, "S", "0 on docker; else 20 % of the drain",
-           "WebSockets are closed one by one over so long, or all their clients reconnect at once"),
+           "WebSockets and event streams end one by one over so long, or all clients reconnect at once"),
+    Option("stream-grace", "stream_grace_s", values.seconds_or_never, "S", "0",
+           "event streams are left alone so long, then ended between two events; -1 never ends them"),
     Option("drain-exit-code", "drain_exit_code", values.exit_code, "N", "none",
            "exit so where an exchange was cut"),
 )  # fmt: skip

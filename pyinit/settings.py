@@ -112,6 +112,7 @@ class Settings:
     drain_notify: int = 0
     idle_grace_s: float = 1.0
     close_spread_s: float | None = None
+    stream_grace_s: float | None = 0.0
     drain_exit_code: int | None = None
     # log
     log_format: str = "auto"

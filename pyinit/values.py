@@ -115,6 +115,16 @@ def unlimited_seconds(text: str) -> float | None:
     return None if text in ("0", "off", "unlimited") else positive_seconds(text)
 
 
+def seconds_or_never(text: str) -> float | None:
+    """A duration of zero or more, or -1 for never."""
+    if text == "-1":
+        return None
+    try:
+        return seconds(text)
+    except ValueError:
+        raise ValueError(f"{DURATION}, or -1 for never") from None
+
+
 def size_bytes(text: str) -> int:
     """A size above zero."""
     factor = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}.get(text[-1:].upper(), 0)

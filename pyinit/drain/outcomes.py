@@ -32,6 +32,7 @@ class Outcomes:
         connections_closed_idle: connections closed between requests, or before any.
         tunnels_finished: tunnels that ended by themselves.
         websockets_closed: those whose ends we sent a Close 1001.
+        streams_ended: event streams that we ended, between two events.
         cut_count: exchanges and tunnels that were cut.
         cut: the first CUT_LISTED_MAX of them.
     """
@@ -40,6 +41,7 @@ class Outcomes:
     connections_closed_idle: int = 0
     tunnels_finished: int = 0
     websockets_closed: int = 0
+    streams_ended: int = 0
     cut_count: int = 0
     cut: list[CutExchange] = field(default_factory=list)
 

@@ -109,8 +109,8 @@ class ChunkedBody:
         forbidden: trailer names that are refused.
 
     Attributes:
-        spans: set to a list to have each piece of chunk data noted as (start, end) of the read it came in:
-            the one case where framing is removed, for an HTTP/1.0 client.
+        spans: set to a list to have each piece of chunk data noted as (start, end) of the read it came in: for
+            an HTTP/1.0 client, who gets no framing, and for an event stream, whose events are looked at.
     """
 
     __slots__ = (
@@ -222,6 +222,16 @@ class ChunkedBody:
         # A layer that maps names as CGI does (RFC 3875 section 4.1.18) reads "_" as "-".
         if name.lower().replace(b"_", b"-") in self._forbidden:
             raise ProtocolError("a trailer that is forbidden there (RFC 9110 section 6.5.1)")
+
+    def before_next_chunk(self) -> bytes | None:
+        """What is still to come before the next chunk's size, where no chunk is under way; else None.
+
+        Where the size line has begun it cannot be taken back, so that counts as under way; so does the last chunk.
+        """
+        if self._remaining_bytes or self._in_trailers:
+            return None
+        separator = b"" if self._is_first else b"\r\n"
+        return separator[len(self._line) :] if separator.startswith(self._line) else None
 
     def eof(self) -> None:
         """See BodyFramer."""

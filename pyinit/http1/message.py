@@ -68,6 +68,7 @@ class ResponseHead:
         keep_alive_s: the ``Keep-Alive: timeout`` it announced; None without one.
         upgrade: what a 101 switches to; None without an Upgrade field.
         has_date: whether a Date came along.
+        is_event_stream: whether, as an answer to a GET, it is one that can be followed (see http1.sse).
         wire: the whole head as it goes to an HTTP/1.1 client that is kept; with Date where the app sent it.
     """
 
@@ -75,6 +76,7 @@ class ResponseHead:
         "content_length",
         "has_date",
         "is_chunked",
+        "is_event_stream",
         "keep_alive",
         "keep_alive_s",
         "lines",
@@ -95,6 +97,7 @@ class ResponseHead:
     keep_alive_s: int | None
     upgrade: bytes | None
     has_date: bool
+    is_event_stream: bool
     wire: bytes
 
     def __repr__(self) -> str:

@@ -11,6 +11,7 @@ from pyinit.http1.fields import (
     without_ows_behind,
 )
 from pyinit.http1.message import ResponseHead
+from pyinit.http1.sse import is_event_stream
 
 # An app's heads repeat until the second of their Date is over. Full, the memory is emptied.
 _KNOWN_HEADS_MAX = 512
@@ -102,6 +103,7 @@ def _parse_response(block: bytes) -> ResponseHead:  # noqa: C901, PLR0912  one b
     named = set(options) - {b"close", b"keep-alive", b"upgrade", b"content-length", b"transfer-encoding"}
     if named:
         kept = [line for line in kept if line.partition(b":")[0].lower() not in named]
+    head.is_event_stream = head.status == 200 and head.content_length is None and is_event_stream(kept)
     head.lines = kept
     head.wire = b"\r\n".join([head.status_line, *kept, b"", b""])
     return head

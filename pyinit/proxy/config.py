@@ -41,6 +41,7 @@ class ProxyConfig:
     Attributes:
         trusted: networks, each holding packed peer addresses whose forwarding fields are believed.
         reads_proxy_header: a trusted peer's connection begins with a PROXY header; not on ``tcp:`` listeners.
+        stream_grace_s: in a drain event streams are left alone for so long; None: to the deadline.
         app_head_max_bytes: where the app refuses a head; what is added keeps below it where it can.
     """
 
@@ -65,5 +66,6 @@ class ProxyConfig:
     buffer_memory_bytes: int = 64 << 20
     idle_grace_s: float = 1.0
     close_spread_s: float = 0.0
+    stream_grace_s: float | None = 0.0
     access_log: bool = False
     logs_query: bool = False

@@ -29,6 +29,7 @@ from pyinit.errors import (
 from pyinit.http1 import forward, replies
 from pyinit.http1.body import ChunkedBody, UntilCloseBody
 from pyinit.http1.framing import request_body, response_body
+from pyinit.http1.sse import EventStream, accepts_event_stream
 from pyinit.proxy.flow import CONNECTING, PEER_IS_FULL
 from pyinit.proxy.handshake import switched_to
 from pyinit.proxy.pool import idle_until_s
@@ -61,6 +62,8 @@ class Exchange:
         "_bytes_in",
         "_bytes_out",
         "_closes",
+        "_end_at_s",
+        "_events",
         "_first",
         "_has_request",
         "_head",
@@ -86,6 +89,8 @@ class Exchange:
         self._has_request = False  # the request's last byte has come
         self._response: ResponseHead | None = None
         self._response_body: BodyFramer | None = None
+        self._events: EventStream | None = None
+        self._end_at_s: float | None = None  # in a drain: when an event stream is to end
         self._closes = False
         self._interim_count = 0
         self._is_replay = False
@@ -324,7 +329,9 @@ class Exchange:
         if body is None:
             end = 0
         else:
-            if not request.minor and isinstance(body, ChunkedBody):
+            if head.is_event_stream and request.method == b"GET" and accepts_event_stream(request.lines):
+                self._follow_events(body)
+            elif not request.minor and isinstance(body, ChunkedBody):
                 body.spans = []
             end = body.take(data, 0)  # a fault here is still answered
         self._response = head
@@ -356,7 +363,9 @@ class Exchange:
         self._after_read(end, len(data))
 
     def _after_read(self, end: int, read: int) -> None:
-        if self._response_body is None or self._response_body.complete:
+        if self._events is not None and self._events.is_ended:
+            self._end_stream()
+        elif self._response_body is None or self._response_body.complete:
             if end < read:
                 self._poisoned()
             if self._has_request:
@@ -365,7 +374,9 @@ class Exchange:
     def _send(self, head: bytes, data: bytes, end: int) -> None:
         """Head and body bytes to the client, in as few writes as pay."""
         body = self._response_body
-        if isinstance(body, ChunkedBody) and body.spans is not None:
+        if self._events is not None:
+            data = self._events.pass_on(data, end)
+        elif isinstance(body, ChunkedBody) and body.spans is not None:
             data = b"".join([data[start:stop] for start, stop in body.spans])
             body.spans = []
         elif end < len(data):
@@ -379,6 +390,48 @@ class Exchange:
             transport.write(head + data)
         else:
             transport.writelines([head, data])
+
+    # -- event streams ---------------------------------------------------------------------------------------
+
+    def _follow_events(self, body: BodyFramer) -> None:
+        """The response is an event stream: where it can be ended is known from here on."""
+        assert isinstance(body, ChunkedBody | UntilCloseBody)  # noqa: S101  what else has no length
+        self._events = EventStream(body, is_chunked=bool(self._head.minor) and isinstance(body, ChunkedBody))
+        if self._end_at_s is None:
+            # One that begins in a drain leaves as those do which the drain has found.
+            self._plan_end(self.downstream.server.leave_delay_s())
+
+    def _plan_end(self, delay_s: float) -> None:
+        server = self.downstream.server
+        if server.event_streams_end_at_s is not None:
+            self._end_at_s = max(server.event_streams_end_at_s, server.now_s()) + delay_s
+
+    def leave(self, delay_s: float) -> None:
+        """See Relay: an event stream ends between two events; every other exchange is answered to its end."""
+        self._plan_end(delay_s)
+        self._end_if_due(self.downstream.server.now_s())
+
+    def _end_if_due(self, now_s: float) -> None:
+        events = self._events
+        if events is None or self._is_over or self._end_at_s is None or now_s < self._end_at_s:
+            return
+        self._end_at_s = None  # said once; from here on each read may be the last
+        if ending := events.leave():
+            self.downstream.transport.write(ending)
+        if events.is_ended:
+            self._end_stream()
+
+    def _end_stream(self) -> None:
+        """The client has a whole message; the app sees its connection closed, as by a client that leaves."""
+        self._is_over = True
+        upstream, self.upstream = self.upstream, None
+        if upstream is not None:
+            upstream.abort()
+        downstream = self.downstream
+        downstream.server.outcomes.streams_ended += 1
+        self._log(None)
+        # Where the head went out before the drain, the client may have sent requests behind this one.
+        downstream.exchange_ended(keep=not self._closes and bool(downstream.pending))
 
     def _poisoned(self) -> None:
         """Bytes after the end of the response: whose they are cannot be known, so nobody gets them."""
@@ -477,12 +530,13 @@ class Exchange:
         )
         self._fail(error)
 
-    def leave(self, delay_s: float) -> None:
-        """See Relay: it is answered to its end."""
-
     def check(self, now_s: float) -> None:
         """See Relay."""
         config = self.downstream.server.config
+        if self._end_at_s is not None:
+            self._end_if_due(now_s)
+        if self._is_over:
+            return
         if not self._has_request:
             if self.downstream.gate.reasons:
                 self._waiting_since_s = now_s  # it is us who do not read: what we wait for may well be there

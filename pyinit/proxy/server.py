@@ -79,6 +79,7 @@ class ProxyServer:
         self.is_stopping = False
         self.idle_close_at_s: float | None = None
         self.are_streams_leaving = False
+        self.event_streams_end_at_s: float | None = None  # each its delay later
         self.now_s = asyncio.get_running_loop().time
         self._on_quiet = on_quiet
         self._on_new_connection = on_new_connection
@@ -136,6 +137,8 @@ class ProxyServer:
     def close_streams(self) -> None:
         """Streams and tunnels are asked to leave, and from here on those that only begin now."""
         self.are_streams_leaving = True
+        if self.config.stream_grace_s is not None:
+            self.event_streams_end_at_s = self.now_s() + self.config.stream_grace_s
         for downstream in self.connections:
             try:
                 if downstream.relay is not None:

@@ -58,7 +58,17 @@ def faulty(place: str, *arguments: str) -> Iterator[Faulty]:
 
 
 @pytest.mark.parametrize(
-    "name", ["announce_stop", "stop_accepting", "close_idle", "close_pool", "cut", "abort", "_check_quiet"]
+    "name",
+    [
+        "announce_stop",
+        "stop_accepting",
+        "close_idle",
+        "close_streams",
+        "close_pool",
+        "cut",
+        "abort",
+        "_check_quiet",
+    ],
 )
 def test_a_fault_in_a_phase_of_the_stop_does_not_stop_the_stop(name: str) -> None:
     with faulty(f"pyinit.proxy.server:ProxyServer:{name}", "--stop-timeout", "3") as app:

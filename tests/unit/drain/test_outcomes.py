@@ -9,7 +9,7 @@ def cut(number: int) -> CutExchange:
 
 
 def test_it_begins_with_nothing() -> None:
-    assert Outcomes() == Outcomes(0, 0, 0, 0, 0, [])
+    assert Outcomes() == Outcomes(0, 0, 0, 0, 0, 0, [])
 
 
 def test_what_is_cut_is_counted_and_listed() -> None:

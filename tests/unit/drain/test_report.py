@@ -72,7 +72,11 @@ def test_an_app_that_exits_by_itself_has_no_stop_to_time() -> None:
 
 def test_all_fields() -> None:
     outcomes = Outcomes(
-        exchanges_finished=3, connections_closed_idle=2, tunnels_finished=1, websockets_closed=4
+        exchanges_finished=3,
+        connections_closed_idle=2,
+        tunnels_finished=1,
+        websockets_closed=4,
+        streams_ended=5,
     )
     outcomes.add_cut(CutExchange("POST", "/slow", 6.2, "10.0.0.1:5"))
     fields = report_fields(machine(*FULL), outcomes, 103.5123)
@@ -83,6 +87,7 @@ def test_all_fields() -> None:
         "connections_closed_idle": 2,
         "tunnels_finished": 1,
         "websockets_closed": 4,
+        "streams_ended": 5,
         "cut_count": 1,
         "cut": [{"method": "POST", "target": "/slow", "age_s": 6.2, "peer": "10.0.0.1:5"}],
     }

@@ -22,7 +22,7 @@ REPORT = ipc.Report(
     7,
     {"idle": 3},
     Stats(connections=4, responses=[0, 0, 3, 0, 1, 0]),
-    Outcomes(2, 1, 0, 3, 1, [CutExchange("GET", "/a\u00e9\n", 1.25, "[::1]:80")]),
+    Outcomes(2, 1, 0, 3, 4, 1, [CutExchange("GET", "/a\u00e9\n", 1.25, "[::1]:80")]),
 )
 MESSAGES: list[ipc.Message] = [
     CONFIGURE,

@@ -26,11 +26,13 @@ def test_memory_is_the_machines_and_is_divided() -> None:
 
 
 def test_outcomes_add_up_and_the_list_stays_bounded() -> None:
-    parts = [Outcomes(1, 2, 3, 4, 70, [CUT] * 70), Outcomes(10, 20, 30, 40, 200, [CUT] * CUT_LISTED_MAX)]
+    parts = [
+        Outcomes(1, 2, 3, 4, 5, 70, [CUT] * 70),
+        Outcomes(10, 20, 30, 40, 50, 200, [CUT] * CUT_LISTED_MAX),
+    ]
     total = sum_outcomes(parts)
     assert (total.exchanges_finished, total.connections_closed_idle, total.tunnels_finished) == (11, 22, 33)
-    assert total.websockets_closed == 44
-    assert total.cut_count == 270
+    assert (total.websockets_closed, total.streams_ended, total.cut_count) == (44, 55, 270)
     assert len(total.cut) == CUT_LISTED_MAX
     assert len(parts[0].cut) == 70, "the parts stay as they were: they are added up again"
     assert sum_outcomes([]) == Outcomes()
