@@ -3,7 +3,6 @@
 Independent of pyinit.http1.sse, which it is the measure of: it dispatches events, and knows no shortcuts.
 """
 
-import socket
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -132,7 +131,7 @@ class EventSource:
                 self.last_ids.append(self._last_id)
                 fields = [f"Last-Event-ID: {self._last_id}"] if self._last_id else []
                 client.request(self._target, "Accept: text/event-stream", "Cache-Control: no-cache", *fields)
-                ending = self._read(client, is_enough)
+                ending = self._read(client, lambda: is_enough() or time.monotonic() > end_s)
             if ending:
                 self.endings.append(ending)
 
@@ -158,9 +157,3 @@ class EventSource:
         if not parser.is_between:
             return "torn"
         return "whole" if client.ends() == "fin" else "whole, then a reset"
-
-
-def is_open(port: int) -> bool:
-    """Whether somebody listens there."""
-    with socket.socket() as sock:
-        return sock.connect_ex(("127.0.0.1", port)) == 0
