@@ -187,6 +187,7 @@ def plan_budget(settings: Settings, platform: Platform) -> Budget:
             child_timeout_s=settings.child_timeout_s,
             close_spread_s=settings.close_spread_s,
             close_spread_share=platform.close_spread_share,
+            stream_grace_s=settings.stream_grace_s,
             has_child=bool(settings.command),
         )
     except SettingsError as problem:

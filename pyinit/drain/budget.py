@@ -52,6 +52,7 @@ class Budget:
         child_timeout_s: float | None,
         close_spread_s: float | None = None,
         close_spread_share: float = 0.0,
+        stream_grace_s: float | None = 0.0,
         has_child: bool = True,
     ) -> None:
         """Split a grace period.
@@ -62,6 +63,7 @@ class Budget:
             child_timeout_s: None for 30 % of the budget.
             close_spread_s: None for the share.
             close_spread_share: of the drain without its lame duck; what does not fit is left out of it.
+            stream_grace_s: before event streams are asked to leave; None where they are not.
             has_child: a sidecar keeps no time for one.
 
         Raises:
@@ -94,13 +96,20 @@ class Budget:
             )
         # A lame duck that newcomers prolong leaves the least.
         shortest_s = self.drain_s - (self.lame_duck_max_s if drain_delay_s else 0.0)
+        grace_s = stream_grace_s or 0.0
+        if grace_s and grace_s >= shortest_s:
+            raise SettingsError(
+                f"--stream-grace {grace_s:g} does not fit: of --stop-timeout {stop_timeout_s:g} the drain has"
+                f" {shortest_s:g} s after the longest lame duck; -1 leaves event streams alone to its end"
+            )
         if close_spread_s is None:
             share_s = close_spread_share * (self.drain_s - drain_delay_s)
-            close_spread_s = min(share_s, SPREAD_SHARE_MAX * shortest_s)
-        elif close_spread_s and close_spread_s >= shortest_s:
+            close_spread_s = min(share_s, SPREAD_SHARE_MAX * (shortest_s - grace_s))
+        elif close_spread_s and grace_s + close_spread_s >= shortest_s:
+            after_grace = f" after --stream-grace {grace_s:g}" if grace_s else ""
             raise SettingsError(
-                f"--close-spread {close_spread_s:g} does not fit: of --stop-timeout {stop_timeout_s:g} the drain has"
-                f" {shortest_s:g} s after the longest lame duck"
+                f"--close-spread {close_spread_s:g}{after_grace} does not fit: of --stop-timeout"
+                f" {stop_timeout_s:g} the drain has {shortest_s:g} s after the longest lame duck"
             )
         self.close_spread_s = close_spread_s
 

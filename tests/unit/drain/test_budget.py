@@ -27,6 +27,7 @@ def platform_budget(name: str) -> Budget:
     drain_delay_s=st.floats(0, 4000),
     child_timeout_s=st.none() | st.floats(0, 4000),
     close_spread_s=st.none() | st.floats(0, 4000),
+    stream_grace_s=st.none() | st.just(0.0) | st.floats(0, 4000),
     has_child=st.booleans(),
 )
 def test_the_parts_never_exceed_the_total(
@@ -35,6 +36,7 @@ def test_the_parts_never_exceed_the_total(
     drain_delay_s: float,
     child_timeout_s: float | None,
     close_spread_s: float | None,
+    stream_grace_s: float | None,
     has_child: bool,
 ) -> None:
     """Whatever is accepted ends before the platform's own SIGKILL; else the options to change are named."""
@@ -45,6 +47,7 @@ def test_the_parts_never_exceed_the_total(
             child_timeout_s=child_timeout_s,
             close_spread_s=close_spread_s,
             close_spread_share=0.2,
+            stream_grace_s=stream_grace_s,
             has_child=has_child,
         )
     except SettingsError as problem:
@@ -52,7 +55,7 @@ def test_the_parts_never_exceed_the_total(
     else:
         refused = ""
     if refused:
-        assert refused.startswith(("--stop-timeout ", "--drain-delay ", "--close-spread "))
+        assert refused.startswith(("--stop-timeout ", "--drain-delay ", "--close-spread ", "--stream-grace "))
         assert "\n" not in refused
         return
     assert 0 <= budget.lame_duck_s == drain_delay_s
@@ -62,7 +65,7 @@ def test_the_parts_never_exceed_the_total(
     assert budget.total_s == stop_timeout_s - RESERVE_S
     assert budget.drain_s + budget.child_s + KILL_RESERVE_S <= budget.total_s * (1 + 1e-12)
     lame_duck_s = budget.lame_duck_max_s if drain_delay_s else 0
-    assert 0 <= budget.close_spread_s <= budget.drain_s - lame_duck_s
+    assert 0 <= budget.close_spread_s <= budget.drain_s - lame_duck_s - (stream_grace_s or 0) + 1e-9
     if close_spread_s is not None:
         assert budget.close_spread_s == close_spread_s
     if not has_child:
@@ -133,6 +136,31 @@ def test_a_spread_has_to_end_within_the_shortest_drain(drain_delay_s: float, fit
         assert budget.close_spread_s == spread_s
     with pytest.raises(SettingsError, match=f"--close-spread 7 .* --stop-timeout 10.5 .* {fits:g} s"):
         Budget(stop_timeout_s=10.5, drain_delay_s=drain_delay_s, child_timeout_s=3, close_spread_s=7)
+
+
+@pytest.mark.parametrize(("drain_delay_s", "fits"), [(0, 6.9), (1, 1.9)])
+def test_a_stream_grace_too(drain_delay_s: float, fits: float) -> None:
+    """And the spread after it; a platform's own gives way."""
+
+    def budget(stream_grace_s: float | None, close_spread_s: float | None = None) -> Budget:
+        return Budget(
+            stop_timeout_s=10.5,
+            drain_delay_s=drain_delay_s,
+            child_timeout_s=3,
+            close_spread_s=close_spread_s,
+            close_spread_share=0.2,
+            stream_grace_s=stream_grace_s,
+        )
+
+    assert budget(None).close_spread_s == budget(0).close_spread_s
+    assert budget(fits - 0.5).close_spread_s == pytest.approx(0.25)
+    assert budget(fits - 0.5, 0.4).close_spread_s == 0.4
+    with pytest.raises(SettingsError, match=f"--stream-grace 7 .* --stop-timeout 10.5 .* {fits:g} s .* -1"):
+        budget(7)
+    with pytest.raises(
+        SettingsError, match=f"--close-spread 1 after --stream-grace {fits - 0.5:g} does not fit"
+    ):
+        budget(fits - 0.5, 1)
 
 
 REFUSED = [
