@@ -104,6 +104,7 @@ class Listener:
         self._loop = asyncio.get_running_loop()
         self._is_reading = False
         self._is_listening = False
+        self._refuses: bool | None = None  # None before it was tried
         self._said_emfile = False
         self.name = address_text(sock)
 
@@ -154,6 +155,15 @@ class Listener:
         self._on_accept(accepted, self.is_raw)
         return True
 
+    def refuse(self) -> None:
+        """Have new connects refused from here on; what is under way is for ``stop``."""
+        if self._is_listening and self._refuses is None:
+            if self.sock.family != socket.AF_UNIX:
+                self._refuses = self._refuse_new()
+            elif not self._is_shared:
+                self._refuses = True
+                self._unlink()
+
     async def stop(self, limit_s: float) -> None:
         """Stop accepting without a reset.
 
@@ -163,10 +173,8 @@ class Listener:
         if not self._is_listening:
             self.sock.close()
             return
-        if self.sock.family == socket.AF_UNIX:
-            if not self._is_shared:
-                self._unlink()
-        elif self._refuse_new():
+        self.refuse()
+        if self._refuses and self.sock.family != socket.AF_UNIX:
             self.resume()
             await self._handshakes_over(min(limit_s, HANDSHAKES_WAIT_S))
         self.pause()

@@ -119,6 +119,9 @@ class ProxyServer:
 
     def stop_accepting(self, limit_s: float) -> None:
         """Stop the listeners without a reset; ``on_quiet`` follows when they and all connections are gone."""
+        # Now, as a client that is asked to leave next may be back before the task's first turn.
+        for listener in self.listeners:
+            listener.refuse()
         self._task(self._stop_listeners(limit_s))
 
     async def _stop_listeners(self, limit_s: float) -> None:

@@ -1,6 +1,7 @@
 """Event streams in a drain, on both loops: which are ended between two events, when, and what both ends see."""
 
 import asyncio
+import socket
 
 import pytest
 
@@ -215,6 +216,19 @@ async def test_a_stream_that_ends_by_itself_is_finished(world: World) -> None:
     assert E2 in rest
     outcomes = world.server.outcomes
     assert (outcomes.streams_ended, outcomes.exchanges_finished) == (0, 1)
+
+
+@on_both_loops
+async def test_a_client_that_comes_back_at_once_is_refused(world: World) -> None:
+    """It would be ended again and again until the listener stops; refused, it goes elsewhere."""
+    stream = Stream(CHUNKED_HEAD, chunked(E1))
+    await world.serve(stream.script)
+    client, _ = await begun(world, chunked(E1))
+    drain(world)
+    # The very next thing that happens: not a turn of the loop later.
+    with socket.socket() as sock, pytest.raises(ConnectionRefusedError):
+        sock.connect(("127.0.0.1", world.port))
+    await is_ended(world, client, stream, END)
 
 
 # -- which ones ----------------------------------------------------------------------------------------------
