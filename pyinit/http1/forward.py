@@ -131,7 +131,7 @@ class Forwarder:
         if self._peer_ip:
             lines.append(b"X-Forwarded-For: " + self._peer_ip)
         lines.append(b"X-Forwarded-Proto: http")
-        if host:
+        if host and b"," not in host:  # apps cut that field at a comma, as a list, and Host not
             lines.append(b"X-Forwarded-Host: " + host)
         if self._local_port:
             lines.append(b"X-Forwarded-Port: " + self._local_port)
@@ -164,7 +164,7 @@ class Forwarder:
             added.append(b"X-Forwarded-For: " + self._peer_ip)
         if b"x-forwarded-proto" not in came:
             added.append(b"X-Forwarded-Proto: " + proto)
-        if b"x-forwarded-host" not in came and host:
+        if b"x-forwarded-host" not in came and host and b"," not in host:
             added.append(b"X-Forwarded-Host: " + host)
         if b"x-forwarded-port" not in came and (port := self._port_beside(came, seen_host, proto)):
             added.append(b"X-Forwarded-Port: " + port)

@@ -33,6 +33,10 @@ _NOT_TO_BE_NAMED = FORWARDING | {
     b"trailer",
     b"max-forwards",
     b"x-real-ip",
+    # What load balancers and CDNs tell apps of a client, and apps believe.
+    *(b"x-client-ip", b"x-cluster-client-ip", b"cf-connecting-ip", b"true-client-ip", b"fastly-client-ip"),
+    *(b"x-forwarded-ssl", b"x-forwarded-scheme", b"x-forwarded-prefix", b"x-forwarded-server"),
+    *(b"x-amzn-oidc-data", b"x-amzn-oidc-identity", b"x-amzn-oidc-accesstoken"),
 }
 _SPECIAL = (
     HOP_BY_HOP
@@ -196,7 +200,7 @@ def _request_fields(head: RequestHead, fields: _Fields) -> None:  # noqa: C901, 
         elif name == b"max-forwards":
             _max_forwards(head, line, value)
         elif name == b"x-request-id":
-            head.request_id = True
+            _request_id(head, line, value)
         else:
             lines.remove(line)
     if head.minor == 1 and not has_host:
@@ -216,6 +220,13 @@ def _request_fields(head: RequestHead, fields: _Fields) -> None:  # noqa: C901, 
         raise ProtocolError("TRACE with a body (RFC 9110 section 9.3.8)")
     if upgrades and b"upgrade" in options and head.minor == 1:
         _upgrade(head, upgrades)
+
+
+def _request_id(head: RequestHead, line: bytes, value: bytes) -> None:
+    if value:
+        head.request_id = True
+    else:
+        head.lines.remove(line)  # as good as none, and in the way of one of ours
 
 
 def _tidy(lines: list[bytes], line: bytes) -> None:

@@ -100,9 +100,19 @@ def _parse_response(block: bytes) -> ResponseHead:  # noqa: C901, PLR0912  one b
         head.keep_alive = False
     elif b"keep-alive" in options:
         head.keep_alive = True
-    named = set(options) - {b"close", b"keep-alive", b"upgrade", b"content-length", b"transfer-encoding"}
+    named = set(options) - {
+        b"close",
+        b"keep-alive",
+        b"upgrade",
+        b"content-length",
+        b"transfer-encoding",
+        b"date",
+    }
     if named:
         kept = [line for line in kept if line.partition(b":")[0].lower() not in named]
+    if head.status == 426 and head.upgrade:
+        # RFC 9110 section 15.5.22: this one has to say what to upgrade to.
+        kept += (b"Upgrade: " + head.upgrade, b"Connection: upgrade")
     head.is_event_stream = head.status == 200 and head.content_length is None and is_event_stream(kept)
     head.lines = kept
     head.wire = b"\r\n".join([head.status_line, *kept, b"", b""])

@@ -29,7 +29,9 @@ from pyinit.http1.fields import name_and_value
 
 EVENT_STREAM = b"text/event-stream"
 
-_QUOTED_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+# One that does not end runs to the end: to look for another behind each of its quotes would take the square of its
+# length, a second for 16 KiB.
+_QUOTED_STRING = re.compile(rb'"(?:[^"\\]|\\.)*(?:"|\\?\Z)')
 # RFC 9110 section 12.4.2: a weight of zero is "not acceptable". What is no weight at all is left to the app.
 _ZERO_WEIGHT = re.compile(rb"0(?:\.0{0,3})?")
 
@@ -152,6 +154,7 @@ class EventFollower:
         # Most reads end with an event. Behind either of these an event has ended, whatever was before.
         found, found_crlf = data.rfind(b"\n\n"), data.rfind(b"\r\n\r\n")
         skip = max(found + 2 if found >= 0 else 0, found_crlf + 4 if found_crlf >= 0 else 0)
+        pairs = _Pairs(data)
         if skip:
             at = ended = skip
             self._state = _State.BETWEEN
@@ -167,9 +170,9 @@ class EventFollower:
                 case _State.COMMENT:
                     line_end = _LINE_END.search(data, at)
                 case _State.EVENT_LINE:
-                    line_end = _LINE_END.match(data, at) or _empty_line(data, at)
+                    line_end = _LINE_END.match(data, at) or pairs.empty_line(at)
                 case _:
-                    line_end = _empty_line(data, at)
+                    line_end = pairs.empty_line(at)
             if line_end is not None:
                 at = ended = line_end.end()
                 self._state = _State.BETWEEN
@@ -183,13 +186,28 @@ class EventFollower:
         return f"EventFollower({self._state.name}, held={self._held!r})"
 
 
-def _empty_line(data: bytes, at: int) -> re.Match[bytes] | None:
-    r"""The first empty line within an event, where ``data`` holds neither \n\n nor \r\n\r\n: one that is a CR.
+class _Pairs:
+    r"""The empty lines of one read, behind the last \n\n and \r\n\r\n of it: those that are a CR.
 
-    By two plain searches: the pattern alone took 0.4 ms for an event of 60 kB, and they take 0.02.
+    By two plain searches: the pattern alone took 0.4 ms for an event of 60 kB, and they take 0.02. Each goes on from
+    where it was: begun anew for every event, many events in one read took the square of its length.
     """
-    found = [place for place in (data.find(b"\n\r", at), data.find(b"\r\r", at)) if place >= 0]
-    return _LINE_END.match(data, min(found) + 1) if found else None
+
+    __slots__ = ("_ahead", "_data")
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._ahead: dict[bytes, int | None] = {b"\n\r": None, b"\r\r": None}
+
+    def empty_line(self, at: int) -> re.Match[bytes] | None:
+        """The first at or behind a place that never goes back."""
+        found = []
+        for pair, place in self._ahead.items():
+            if place is None or 0 <= place < at:
+                place = self._ahead[pair] = self._data.find(pair, at)  # noqa: PLW2901  the newer one
+            if place >= 0:
+                found.append(place)
+        return _LINE_END.match(self._data, min(found) + 1) if found else None
 
 
 class EventStream:

@@ -413,7 +413,8 @@ class Downstream(asyncio.BufferedProtocol):
         config = self.server.config
         if self.is_write_paused and now_s - self._write_paused_s > config.write_timeout_s:
             undelivered = self._undelivered_bytes()
-            if undelivered >= self._unread_bytes:
+            # Where memory is used up nobody may keep hold of it by a byte now and then: others wait for that room.
+            if undelivered >= self._unread_bytes or self.server.gauge.is_full:
                 self.server.log.info("client.not_reading", peer=self.peer, unread_bytes=undelivered)
                 if self.relay is not None:
                     self.relay.client_lost()  # or the app would be left with a connection that nobody reads

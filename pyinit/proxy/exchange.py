@@ -450,7 +450,7 @@ class Exchange:
         self._is_over = True
         self._response = head
         downstream.server.stats.responses[1] += 1
-        kind = WebSocketTunnel if protocol == b"websocket" else Tunnel
+        kind = WebSocketTunnel if protocol.partition(b"/")[0] == b"websocket" else Tunnel
         tunnel = kind(
             downstream, upstream, method=request.method.decode(), target=self.log_target, began_s=self.began_s
         )
@@ -471,6 +471,9 @@ class Exchange:
             if (
                 response.keep_alive
                 and upstream.is_usable
+                # Node stops reading HTTP from a connection once its app has been given the upgrade, declined or not:
+                # the next request would reach the app's upgrade handler as bytes.
+                and self._head.upgrade is None
                 # An app that answers early may never read the rest, and the next request would wait behind it.
                 and (self._request_body is None or not upstream.transport.get_write_buffer_size())
                 and not isinstance(self._response_body, UntilCloseBody)

@@ -24,7 +24,9 @@ def switched_to(request: RequestHead, response: ResponseHead) -> bytes:
     offered = [protocol.strip().lower() for protocol in (request.upgrade or b"").split(b",")]
     if not switched or switched not in offered:
         raise ProtocolError("101 for an upgrade that nobody offered (RFC 9110 section 15.2.2)")
-    if switched == b"websocket" and _accepts(response) != [_accept_of(request.websocket_key or b"")]:
+    if switched.partition(b"/")[0] == b"websocket" and _accepts(response) != [
+        _accept_of(request.websocket_key or b"")
+    ]:
         # The client would have to fail it for the same reason: no WebSocket that works is lost here.
         raise ProtocolError("101 without the Sec-WebSocket-Accept of this handshake (RFC 6455 section 4.1)")
     return switched

@@ -40,6 +40,7 @@ _ACCEPTS_PER_TURN = 64
 # With several processes at one queue: all are woken, and each is to have its share (nginx's multi_accept off).
 _ACCEPTS_PER_TURN_SHARED = 1
 _EMFILE_PAUSE_S = 0.5
+_KEEPALIVE_IDLE_S, _KEEPALIVE_INTERVAL_S, _KEEPALIVE_COUNT = 60, 15, 4
 _OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _ERRORS_OF_ONE_CONNECTION = (
     errno.ECONNABORTED,
@@ -245,6 +246,11 @@ def begin_listening(sock: socket.socket) -> None:
         # Accepted sockets inherit both (tcp(7), socket(7)): no system calls per connection.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        # A client that has closed while its answer is awaited says so only when it is asked: its kernel keeps the
+        # socket for 60 s (tcp_fin_timeout), and answers with a reset then. By default the first probe is after 2 h.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_IDLE_S)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _KEEPALIVE_INTERVAL_S)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _KEEPALIVE_COUNT)
         # Cleared since the bind, so that an app could not take the port (pyinit.sockets); listen() makes the
         # bind's check once more, and without it fails for TIME_WAITs of our last run, whose sockets inherit it.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

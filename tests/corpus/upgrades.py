@@ -135,6 +135,14 @@ UPGRADE: list[Case] = [
         _ANY_OPEN,
         app=reply(ok(b"no", b"Sec-WebSocket-Version: 13", status=b"426 Upgrade Required")),
     ),
+    case(
+        "a 426 that says to what",
+        "RFC 9110 15.5.22",
+        get(),
+        Passed(426, b"no", has={b"upgrade": b"TLS/1.3"}),
+        _ANY_OPEN,
+        app=reply(ok(b"no", b"Upgrade: TLS/1.3", b"Connection: upgrade", status=b"426 Upgrade Required")),
+    ),
     _no_handshake(
         "a WebSocket by POST",
         head(b"POST / HTTP/1.1", b"Host: a.example", *_UPGRADE, _KEY, _VERSION),

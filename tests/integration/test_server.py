@@ -939,6 +939,19 @@ async def test_an_upgrade_becomes_a_tunnel_with_half_close(world: World) -> None
 
 
 @on_both_loops
+async def test_a_connection_whose_upgrade_was_declined_carries_no_other_request(world: World) -> None:
+    """Node reads no HTTP from it any more: the next one's bytes, another client's, would reach its upgrade handler."""
+    await world.serve(answering(response(b"no", status=b"401 Unauthorized")))
+    client = await world.client()
+    await client.send(OFFER)
+    assert (await client.response()).status == 401
+    assert len(world.server.pool) == 0
+    await client.send(request())  # the client's own goes on
+    assert (await client.response()).status == 401
+    assert [len(connection.requests) for connection in world.app.connections] == [1, 1]
+
+
+@on_both_loops
 async def test_a_tunnel_that_the_app_resets_is_reset(world: World) -> None:
     async def script(it: AppConnection) -> None:
         await it.head()

@@ -258,6 +258,30 @@ async def test_many_that_do_not_read_stay_under_the_memory_limit(
     assert highest <= limit + ONE_READ
 
 
+@pytest.mark.parametrize("limit", [1 << 30, 1000], ids=["there is memory", "it is used up"])
+@on_both_loops
+async def test_a_byte_now_and_then_keeps_hold_of_memory_only_while_there_is_some(
+    world: World, limit: int
+) -> None:
+    """At the bound everybody waits, so that a few who read just enough could make it last."""
+    size = 4 << 20
+    await world.serve(
+        answering(response(bytes(size))), buffer_memory_bytes=limit, write_timeout_s=5, send_bytes=4096
+    )
+    client = await world.client(receive_bytes=4096)
+    await client.send(request())
+    await eventually(lambda: world.server._held)
+    downstream = await world.downstream()
+    for _ in range(3):
+        before = downstream._undelivered_bytes()
+        await client.some()
+        await eventually(lambda: downstream._undelivered_bytes() != before)  # noqa: B023  asked at once
+        world.advance(6)
+        if downstream.state is State.CLOSED:
+            break
+    assert (downstream.state is State.ACTIVE) is (limit > size)
+
+
 @on_both_loops
 async def test_uploads_that_wait_for_a_connection_count_as_memory(world: World) -> None:
     async with nobody_answers() as upstream:

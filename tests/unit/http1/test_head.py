@@ -488,6 +488,9 @@ def test_a_request_that_could_be_read_two_ways_is_refused(raw: bytes, status: in
         ),
         pytest.param(get(b"X-Request-ID: 1"), {"request_id": True}, id="a request id"),
         pytest.param(
+            get(b"X-Request-ID:"), {"request_id": False, "lines": [b"Host: a"]}, id="an empty one is none"
+        ),
+        pytest.param(
             get(b"X-Forwarded-For: a", b"forwarded: for=a", b"x-forwarded-for: b"),
             {
                 "forwarding": {

@@ -1,6 +1,7 @@
 r"""Event streams: which are ones, where their events end in any split, and that they end there as whole messages."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -358,3 +359,38 @@ def test_law_the_client_gets_whole_events_and_a_whole_message(
         assert is_place(stream, len(got)) or is_place(got, len(got)), "no event is torn"
     else:
         assert got == stream, "and none is kept back"
+
+
+def cost(work: Callable[[], object]) -> float:
+    """CPU seconds, the least of some."""
+    spent = []
+    for _ in range(5):
+        began = process_time()
+        work()
+        spent.append(process_time() - began)
+    return min(spent)
+
+
+@pytest.mark.parametrize("repeated", [b'"\\', b'"', b'a;b="', b"text/event-stream;q=0,"])
+def test_an_accept_of_any_length_is_read_once(repeated: bytes) -> None:
+    """Four times as long it may take four times as long, and not sixteen: 16 KiB of quotes took a second."""
+    short, long = (b"Accept: " + repeated * (size // len(repeated)) for size in (16_000, 64_000))
+    assert (
+        cost(lambda: accepts_event_stream([long])) < 9 * cost(lambda: accepts_event_stream([short])) + 0.002
+    )
+
+
+@pytest.mark.parametrize("repeated", [b"a\n\r", b"a\r\r", b"a\r\ra\n\r", b":\n\ra\r"])
+def test_events_of_any_number_in_one_read_are_followed_once(repeated: bytes) -> None:
+    """The same: 60 kB of lines that end with a CR took more than a second."""
+
+    def follow(data: bytes) -> None:
+        EventFollower().feed(data)
+
+    short, long = repeated * 5_000, repeated * 20_000
+    assert cost(lambda: follow(long)) < 9 * cost(lambda: follow(short)) + 0.002
+
+
+def test_a_quoted_string_that_does_not_end_hides_what_follows() -> None:
+    assert not accepts_event_stream([b'Accept: a;b="c, text/event-stream'])
+    assert not accepts_event_stream([b'Accept: a;b="c\\", text/event-stream\\'])

@@ -22,6 +22,7 @@ def check(offered: bytes, *lines: bytes) -> None:
     ("offered", "lines"),
     [
         pytest.param(b"websocket", (b"Upgrade: websocket", ACCEPT), id="a WebSocket"),
+        pytest.param(b"websocket/13", (b"Upgrade: websocket/13", ACCEPT), id="one with a version"),
         pytest.param(
             b"WebSocket", (b"upgrade: WEBSOCKET", b"sec-websocket-accept:" + ACCEPT[21:]), id="in odd case"
         ),
@@ -41,6 +42,7 @@ def test_an_answer_to_what_was_offered(offered: bytes, lines: tuple[bytes, ...])
         pytest.param(b"x", (b"Upgrade: x, y",), id="two protocols"),
         pytest.param(b"h2c", (b"Upgrade: h2c",), id="what we did not pass on"),
         pytest.param(b"websocket", (b"Upgrade: websocket",), id="without Sec-WebSocket-Accept"),
+        pytest.param(b"websocket/13", (b"Upgrade: websocket/13",), id="nor with a version"),
         pytest.param(b"websocket", (b"Upgrade: websocket", ACCEPT + b"x"), id="another key's"),
         pytest.param(b"websocket", (b"Upgrade: websocket", ACCEPT, ACCEPT), id="twice"),
     ],
