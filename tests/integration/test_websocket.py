@@ -79,8 +79,8 @@ def all_went_away(app: Front, ended: list[Event], *, but: str = "") -> None:
     for event, path in zip(ended, PATHS, strict=True):
         assert (event["event"], event["path"], event["code"], event["broken"]) == ("closed", path, 1001, 0)
         assert event["clean"] or path == but, event
-    *closed, last = app_events(app)
-    assert last == {"path": "SIGTERM"}, "the signal came after all of them"
+    closed = app_events(app)
+    closed.remove({"path": "SIGTERM"})
     assert sorted((it["path"], it["code"], it["clean"], it["failed"]) for it in closed) == [
         (path, 1001, True, None) for path in PATHS
     ]

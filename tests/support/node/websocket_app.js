@@ -45,7 +45,8 @@ const behaviours = {
   '/upload': (socket) => socket.once('message', (data) => socket.send(`${data.length}`)),
 };
 
-new WebSocketServer({ server, perMessageDeflate: { threshold: 0 } }).on('connection', (socket, req) => {
+const sockets = new WebSocketServer({ server, perMessageDeflate: { threshold: 0 } });
+sockets.on('connection', (socket, req) => {
   const path = req.url;
   let failed = null;
   socket.on('error', (error) => (failed = error.message));
@@ -61,8 +62,10 @@ new WebSocketServer({ server, perMessageDeflate: { threshold: 0 } }).on('connect
   behaviours[path](socket);
 });
 
+// That a connection has ended can still be in the event loop's queue when the signal is taken out of it.
 process.on('SIGTERM', () => {
   tell({ path: 'SIGTERM' });
-  process.exit(0);
+  const leave = () => (sockets.clients.size ? setImmediate(leave) : process.exit(0));
+  leave();
 });
 server.listen(process.env.PORT, '127.0.0.1');
