@@ -37,6 +37,8 @@ if TYPE_CHECKING:
         def error(self, event: str, **fields: object) -> None: ...  # noqa: D102
 
 
+# A line takes its writer microseconds; one that was stopped in the middle of it is not waited for.
+_TRIES_MAX = 100
 PIPE_BUF = 4096  # pipe(7): a write of so much is all or nothing; POLLOUT on a pipe promises room for it
 
 
@@ -113,11 +115,26 @@ class Sink:
                 if not poll.poll(0):
                     return 0
                 data = data[:PIPE_BUF]
-            return os.write(self._own_fd, data)
+            return self._write_now(data)
         except OSError as problem:
             if problem.errno in (errno.EAGAIN, errno.EINTR):
                 return 0
             raise
+
+    def _write_now(self, data: bytes) -> int:
+        """os.write; again where a terminal was only taken by another's line (tty_write_lock), the child's say."""
+        for _ in range(_TRIES_MAX):
+            try:
+                return os.write(self._own_fd, data)
+            except BlockingIOError:
+                import select  # noqa: PLC0415  see _open
+
+                poll = select.poll()
+                poll.register(self._own_fd, select.POLLOUT)
+                if not poll.poll(0):
+                    return 0  # full
+                os.sched_yield()
+        return 0
 
     def __repr__(self) -> str:
         return f"Sink(fd={self._fd}, dropped={self.dropped_count}, pending={len(self._rest)} bytes)"

@@ -15,7 +15,7 @@ FAMILY_LOGGER = (
     *SCRIPT,
     """
 import _signal, os
-everything = _signal.valid_signals()
+everything = set(_signal.valid_signals())
 _signal.pthread_sigmask(_signal.SIG_BLOCK, everything)
 read_end, write_end = os.pipe()
 who = "grandchild" if not os.fork() else "child"
@@ -26,10 +26,13 @@ else:
     os.read(read_end, 1)
     os.write(1, b"ready\\n")
 while True:
-    signum = _signal.sigwaitinfo(everything).si_signo
+    signum = _signal.sigwaitinfo(everything - {_signal.SIGCHLD}).si_signo
     os.write(1, b"%s %d\\n" % (who.encode(), signum))
     if signum == _signal.SIGRTMAX:
         break
+if who == "child":
+    # With it the init ends, and with that everybody: where both were told to end, the other has its say first.
+    _signal.sigtimedwait({_signal.SIGCHLD}, 0.3)
 """,
 )
 # Takes the terminal's signals one by one: everything else stays at its default.

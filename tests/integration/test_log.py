@@ -1,8 +1,13 @@
-"""The sink on a socket: systemd and some engines make stderr one."""
+"""The sink on a socket, as systemd and some engines make stderr one, and on a terminal."""
 
 from __future__ import annotations
 
+import errno
+import os
+import pty
 import socket
+
+import pytest
 
 from pyinit.log import Sink
 from tests.support.process import run_pyinit
@@ -35,3 +40,30 @@ def test_a_socket_as_stderr_of_a_run() -> None:
     with ours, theirs:
         assert run_pyinit("--", "sh", "-c", "exit 3", stderr=ours.fileno()).returncode == 3
         assert theirs.recv(4096).startswith(b"[WARN  pyinit (")
+
+
+@pytest.mark.parametrize(("refusals", "dropped"), [(3, 0), (10_000, 1)])
+def test_a_terminal_that_another_line_is_written_to_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch, refusals: int, dropped: int
+) -> None:
+    """The kernel refuses a write that may not wait while another's is under way; one in eight runs lost a line so."""
+    master, slave = pty.openpty()
+    real, left = os.write, refusals
+
+    def write(fd: int, data: bytes) -> int:
+        nonlocal left
+        if left:
+            left -= 1
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return real(fd, data)
+
+    sink = Sink(slave)
+    monkeypatch.setattr(os, "write", write)
+    sink.write(b"line\n")
+    monkeypatch.undo()
+    assert sink.dropped_count == dropped
+    if not dropped:
+        assert os.read(master, 100) == b"line\r\n"
+    os.close(sink._own_fd)
+    os.close(slave)
+    os.close(master)
