@@ -450,7 +450,7 @@ class Exchange:
         self._is_over = True
         self._response = head
         downstream.server.stats.responses[1] += 1
-        kind = WebSocketTunnel if protocol.partition(b"/")[0] == b"websocket" else Tunnel
+        kind = WebSocketTunnel if protocol == b"websocket" else Tunnel
         tunnel = kind(
             downstream, upstream, method=request.method.decode(), target=self.log_target, began_s=self.began_s
         )

@@ -14,7 +14,9 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 def switched_to(request: RequestHead, response: ResponseHead) -> bytes:
-    """The protocol, in lower case, that a 101 switches to. Raises ProtocolError where it is no answer to this request.
+    """The name of the protocol, in lower case, that a 101 switches to.
+
+    Raises ProtocolError where the 101 is no answer to this request.
 
     Args:
         request: what was sent; its ``upgrade`` is what was offered.
@@ -24,12 +26,11 @@ def switched_to(request: RequestHead, response: ResponseHead) -> bytes:
     offered = [protocol.strip().lower() for protocol in (request.upgrade or b"").split(b",")]
     if not switched or switched not in offered:
         raise ProtocolError("101 for an upgrade that nobody offered (RFC 9110 section 15.2.2)")
-    if switched.partition(b"/")[0] == b"websocket" and _accepts(response) != [
-        _accept_of(request.websocket_key or b"")
-    ]:
+    name = switched.partition(b"/")[0]
+    if name == b"websocket" and _accepts(response) != [_accept_of(request.websocket_key or b"")]:
         # The client would have to fail it for the same reason: no WebSocket that works is lost here.
         raise ProtocolError("101 without the Sec-WebSocket-Accept of this handshake (RFC 6455 section 4.1)")
-    return switched
+    return name
 
 
 def _accepts(response: ResponseHead) -> list[bytes]:
