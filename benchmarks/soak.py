@@ -79,7 +79,7 @@ class Load:
 
     def __init__(self, port: int, seed: int) -> None:
         self._port = port
-        self._at_random = random.Random(seed)  # noqa: S311  which story is told when
+        self._at_random = random.Random(seed)
         self.told: Counter[str] = Counter()
         self.wrong: Counter[str] = Counter()
 
