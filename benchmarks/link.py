@@ -18,6 +18,7 @@ import fcntl
 import os
 import random
 import select
+import socket
 import struct
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
     from typing import Self
 
@@ -63,11 +65,13 @@ class Link:
     Args:
         delay_s: one way.
         loss: the share of packets lost, each way; 0 to 1.
+        lose: flags of TCP segments, as ``("SA", "PA")``: the first SYN-ACK is lost, then the next data.
     """
 
-    def __init__(self, delay_s: float, loss: float = 0.0) -> None:
+    def __init__(self, delay_s: float, loss: float = 0.0, lose: Sequence[str] = ()) -> None:
         self._delay_s = delay_s
         self._loss = loss
+        self._lose = lose
         name = f"pi{os.getpid()}x{next(_numbers)}"
         self.client = End(f"{name}c", "10.9.0.1", "fd09::1")
         self.server = End(f"{name}s", "10.9.0.2", "fd09::2")
@@ -78,6 +82,7 @@ class Link:
             tuns = [_attach(end) for end in (self.client, self.server)]
             command = [sys.executable, __file__, "--relay", *map(str, tuns)]
             command += ["--delay-ms", str(self._delay_s * 1000), "--loss", str(self._loss)]
+            command += ["--lose", ",".join(self._lose)]
             self._relay = subprocess.Popen(command, pass_fds=tuns)
             for tun in tuns:
                 os.close(tun)
@@ -141,7 +146,18 @@ def _attach(end: End) -> int:
     return tun
 
 
-def relay(tuns: tuple[int, int], delay_s: float, loss: float) -> None:
+def _tcp_flags(packet: bytes) -> str:
+    """Its flags in the order of their bits, as ``SA`` or ``PA``; empty for what is no TCP segment."""
+    if packet[0] >> 4 == 6:
+        protocol, at = packet[6], 40
+    else:
+        protocol, at = packet[9], (packet[0] & 15) * 4
+    if protocol != socket.IPPROTO_TCP or len(packet) <= at + 13:
+        return ""
+    return "".join(letter for bit, letter in enumerate("FSRPA") if packet[at + 13] >> bit & 1)
+
+
+def relay(tuns: tuple[int, int], delay_s: float, loss: float, lose: Sequence[str] = ()) -> None:
     """Move packets both ways until killed. From a device that is gone, what is under way still arrives."""
     here, there = tuns
     read = list(tuns)
@@ -150,6 +166,7 @@ def relay(tuns: tuple[int, int], delay_s: float, loss: float) -> None:
         there: (here, deque()),
     }
     now = time.monotonic
+    to_lose = deque(lose)
     while True:
         wait_s = 1.0
         for out, packets in ways.values():
@@ -170,6 +187,9 @@ def relay(tuns: tuple[int, int], delay_s: float, loss: float) -> None:
                 except OSError:
                     read.remove(tun)  # its namespace has ended
                     break
+                if to_lose and _tcp_flags(packet) == to_lose[0]:
+                    to_lose.popleft()
+                    continue
                 if len(packets) < _QUEUE_PACKETS and (not loss or random.random() >= loss):
                     packets.append((now() + delay_s, packet))
 
@@ -179,18 +199,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--delay-ms", type=float, default=10.0, help="one way")
     parser.add_argument("--loss", type=float, default=0.0, help="the share of packets lost, 0 to 1")
+    parser.add_argument("--lose", default="", help="flags of TCP segments to lose, in this order, as SA,PA")
     parser.add_argument("--relay", type=int, nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("command", nargs="*")
     arguments = parser.parse_args()
+    delay_s, lose = arguments.delay_ms / 1000, list(filter(None, arguments.lose.split(",")))
     if arguments.relay:
-        relay(tuple(arguments.relay), arguments.delay_ms / 1000, arguments.loss)
+        relay(tuple(arguments.relay), delay_s, arguments.loss, lose)
         return 0
     if not arguments.command:
         parser.error("no command")
     problem = missing()
     if problem:
         parser.error(problem)
-    with Link(arguments.delay_ms / 1000, arguments.loss) as link:
+    with Link(delay_s, arguments.loss, lose) as link:
         environment = {
             **os.environ,
             "CLIENT_NS": link.client.namespace,

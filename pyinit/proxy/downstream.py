@@ -12,10 +12,6 @@ No timer of its own: the server looks at every connection once a second and asks
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import socket
-import struct
-import termios
 from typing import TYPE_CHECKING
 
 from pyinit.drain.tracker import State
@@ -24,6 +20,7 @@ from pyinit.http1 import replies
 from pyinit.http1.head import HeadReader
 from pyinit.proxy.exchange import Exchange, status_of
 from pyinit.proxy.flow import CONNECTING, MEMORY, PEER_IS_FULL, PIPELINED, UNREAD, ReadGate, reset
+from pyinit.proxy.kernel import has_reset, is_client_slow_to_resend, undelivered_bytes
 from pyinit.proxy.tunnel import Tunnel
 
 if TYPE_CHECKING:
@@ -35,10 +32,15 @@ if TYPE_CHECKING:
 # After our FIN: so long for the client's, then the close. A close over unread input sends a reset, which can
 # destroy the answer on its way (RFC 9112 section 9.6).
 LINGER_S = 1.0
-# In a drain a connection without a byte gets so long from its accept: its request may be on the wire, and a lost one
-# is sent again after 1 s, or after 3 s where a segment of the handshake was lost too (RFC 6298 sections 2.1 and 5.7).
-# With 1 s here, at 20 ms with 2 % loss, three stops lost 1 to 6 requests.
-NEW_GRACE_S = 3.2
+# In a drain a connection without a byte gets so long from its accept: its first request may be on the wire. A lost one
+# comes again by a probe after two round trips and 0.2 s (RFC 8985 section 7.2), and where that is lost as well after
+# three times the worst round trip that the client's kernel has measured to us lately (Linux keeps it for new
+# connections): a SYN-ACK lost once makes that 1 s. Linux's timers of such a length are up to 0.26 s late.
+NEW_GRACE_S = 4.0
+# ... and where our SYN-ACK was lost, perhaps twice: it takes 3 s for the way, and probes after 6.2 s.
+NEW_GRACE_SLOW_S = 7.0
+# What an idle connection has on top of --idle-grace where its client would send a lost request again so late.
+SLOW_GRACE_S = 3.0
 # RFC 8446 section 5.1: a handshake record; "HTTP" spoken to the wrong listener is the usual cause.
 _TLS_HANDSHAKE = b"\x16\x03"
 _HTTP2_PREFACE = b"PRI * HTTP/2.0"
@@ -62,6 +64,7 @@ class Downstream(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_held_bytes",
+        "_is_answer_under_way",
         "_is_raw",
         "_reader",
         "_unread_bytes",
@@ -103,6 +106,7 @@ class Downstream(asyncio.BufferedProtocol):
         self._unsent_bytes = 0
         self._write_paused_s = 0.0
         self._unread_bytes = 0
+        self._is_answer_under_way = False
 
     # -- asyncio's callbacks ---------------------------------------------------------------------------------
 
@@ -188,7 +192,7 @@ class Downstream(asyncio.BufferedProtocol):
         self.is_write_paused = True
         self._write_paused_s = self.server.now_s()
         try:
-            self._unread_bytes = self._undelivered_bytes()
+            self._unread_bytes = undelivered_bytes(self.transport)
             relay = self.relay
             if relay is not None and relay.upstream is not None:
                 relay.upstream.gate.hold(PEER_IS_FULL)
@@ -286,6 +290,7 @@ class Downstream(asyncio.BufferedProtocol):
             return
         self.state = State.IDLE
         self.since_s = self.server.now_s()
+        self._is_answer_under_way = True
         if self.is_write_paused:
             # Else a client that asks on and never reads has answers of ours piled up: no app is held back for those.
             self.gate.hold(UNREAD)
@@ -373,7 +378,7 @@ class Downstream(asyncio.BufferedProtocol):
 
     def _end_lingering(self) -> None:
         """Both FINs are out; what is not acknowledged keeps the connection until it is."""
-        if not self._undelivered_bytes():
+        if not undelivered_bytes(self.transport):
             self.transport.close()
 
     def drop(self) -> None:
@@ -389,30 +394,13 @@ class Downstream(asyncio.BufferedProtocol):
         self.state = State.CLOSED
         reset(self.transport)
 
-    def _undelivered_bytes(self) -> int:
-        """What we wrote and the client's kernel has not acknowledged, our FIN included (SIOCOUTQ, tcp(7))."""
-        pending = self.transport.get_write_buffer_size()
-        sock = self.transport.get_extra_info("socket")
-        if sock is None:
-            return pending
-        try:
-            answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
-        except OSError:
-            return pending
-        return pending + int(struct.unpack("i", answer)[0])
-
-    def _has_reset(self) -> bool:
-        """Whether a reset has come that nobody saw: a socket that is not read is not polled either."""
-        sock = self.transport.get_extra_info("socket")
-        return sock is not None and bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
-
     # -- time ------------------------------------------------------------------------------------------------
 
     def check(self, now_s: float) -> None:
         """Once a second, oftener in a drain: has anything taken too long?"""
         config = self.server.config
         if self.is_write_paused and now_s - self._write_paused_s > config.write_timeout_s:
-            undelivered = self._undelivered_bytes()
+            undelivered = undelivered_bytes(self.transport)
             # Where memory is used up nobody may keep hold of it by a byte now and then: others wait for that room.
             if undelivered >= self._unread_bytes or self.server.gauge.is_full:
                 self.server.log.info("client.not_reading", peer=self.peer, unread_bytes=undelivered)
@@ -422,7 +410,7 @@ class Downstream(asyncio.BufferedProtocol):
                 return
             self._unread_bytes = undelivered
             self._write_paused_s = now_s
-        if self.gate.reasons and self._has_reset():
+        if self.gate.reasons and has_reset(self.transport):
             self.transport.abort()
             return
         match self.state:
@@ -453,13 +441,24 @@ class Downstream(asyncio.BufferedProtocol):
                 else:
                     self.close_gracefully()
         elif self.state is State.NEW:
-            if now_s >= self.since_s + NEW_GRACE_S:
-                self.close_gracefully()
-        elif now_s >= max(server.idle_close_at_s, self.since_s + server.config.idle_grace_s):
+            self._close_when_due(self.since_s + NEW_GRACE_S, NEW_GRACE_SLOW_S - NEW_GRACE_S, now_s)
+        else:
+            if self._is_answer_under_way:
+                # The client has its time from when it has the answer: one that was lost is late.
+                self._is_answer_under_way = bool(undelivered_bytes(self.transport))
+                if self._is_answer_under_way:
+                    self.since_s = now_s
+            grace_s = server.config.idle_grace_s
+            due_s = max(server.idle_close_at_s, self.since_s + grace_s)
+            self._close_when_due(due_s, SLOW_GRACE_S if grace_s else 0.0, now_s)
+
+    def _close_when_due(self, due_s: float, longer_s: float, now_s: float) -> None:
+        """Close, but one whose client is slow to send a lost request again only so much later."""
+        if now_s >= due_s and (now_s >= due_s + longer_s or not is_client_slow_to_resend(self.transport)):
             self.close_gracefully()
 
     def _check_lingering(self, now_s: float) -> None:
-        undelivered = self._undelivered_bytes()
+        undelivered = undelivered_bytes(self.transport)
         if undelivered:
             # Written, not yet acknowledged: a slow client, or a slow way. --write-timeout bounds one that takes
             # nothing at all; where it is our own buffer that is full, check() has looked already.

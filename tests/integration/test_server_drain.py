@@ -8,6 +8,7 @@ import pytest
 from pyinit.drain.tracker import State
 from pyinit.errors import DrainAborted
 from pyinit.proxy.config import UpstreamAddress
+from pyinit.proxy.kernel import undelivered_bytes
 from tests.support.fake_app import AppConnection, answering, response
 from tests.support.proxy_world import World, eventually, on_both_loops
 from tests.support.raw_client import RawClient, chunks, request
@@ -196,6 +197,25 @@ async def test_an_idle_connection_gets_a_fin_after_its_grace(world: World) -> No
     await eventually(lambda: not world.server.connections)
     assert world.server.outcomes.connections_closed_idle == 1
     assert len(world.app.requests) == 1
+
+
+@on_both_loops
+async def test_the_grace_begins_when_the_client_has_its_answer(world: World) -> None:
+    """Lost on the way and sent again, it is late, and so is the next request."""
+    await world.serve(answering(response(bytes(100_000))))
+    client = await world.client(receive_bytes=4096)
+    await client.send(request())
+    downstream = await world.downstream()
+    await eventually(lambda: downstream.state is State.IDLE)
+    assert undelivered_bytes(downstream.transport)
+    world.server.announce_stop()
+    world.server.close_idle()
+    world.advance(5)
+    assert len((await client.response()).body) == 100_000
+    await eventually(lambda: not undelivered_bytes(downstream.transport))
+    world.advance(0.9)
+    answer = await client.ask()
+    assert (len(answer.body), answer.closes) == (100_000, True)
 
 
 @on_both_loops

@@ -8,6 +8,7 @@ import pytest
 from pyinit.drain.tracker import State
 from pyinit.proxy.config import UpstreamAddress
 from pyinit.proxy.downstream import Downstream
+from pyinit.proxy.kernel import undelivered_bytes
 from tests.support.fake_app import AppConnection, answering, echoing, response
 from tests.support.proxy_world import World, eventually, on_both_loops
 from tests.support.raw_client import RawClient, chunks, request
@@ -290,7 +291,7 @@ async def test_a_client_that_never_closes_its_side_is_closed_after_a_second(worl
     await client.ask(b"/", b"Connection: close")
     assert await client.end() == "fin"
     downstream = await world.downstream()
-    await eventually(lambda: not downstream._undelivered_bytes())
+    await eventually(lambda: not undelivered_bytes(downstream.transport))
     world.advance(0)  # the clock on its FIN begins when all we wrote was taken
     assert len(world.server.connections) == 1
     world.advance(1)
@@ -453,8 +454,8 @@ async def test_a_client_that_reads_slowly_is_not_cut(world: World) -> None:
     await eventually(lambda: downstream.is_write_paused)
     got = 0
     for _ in range(5):
-        before = downstream._undelivered_bytes()
-        while downstream._undelivered_bytes() == before:
+        before = undelivered_bytes(downstream.transport)
+        while undelivered_bytes(downstream.transport) == before:
             got += len(await client.some())
         world.advance(61)
     assert len(world.server.connections) == 1

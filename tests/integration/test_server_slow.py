@@ -11,6 +11,7 @@ import pytest
 from pyinit.drain.tracker import State
 from pyinit.proxy.config import UpstreamAddress
 from pyinit.proxy.flow import UNREAD, MemoryGauge
+from pyinit.proxy.kernel import undelivered_bytes
 from tests.support.fake_app import AppConnection, answering, echoing, response
 from tests.support.proxy_world import World, eventually, on_both_loops
 from tests.support.raw_client import RawClient, chunks, request
@@ -273,9 +274,9 @@ async def test_a_byte_now_and_then_keeps_hold_of_memory_only_while_there_is_some
     await eventually(lambda: world.server._held)
     downstream = await world.downstream()
     for _ in range(3):
-        before = downstream._undelivered_bytes()
+        before = undelivered_bytes(downstream.transport)
         await client.some()
-        await eventually(lambda: downstream._undelivered_bytes() != before)  # noqa: B023  asked at once
+        await eventually(lambda: undelivered_bytes(downstream.transport) != before)  # noqa: B023  asked at once
         world.advance(6)
         if downstream.state is State.CLOSED:
             break

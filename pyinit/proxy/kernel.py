@@ -1,0 +1,58 @@
+"""What the kernel knows of a client's connection and no protocol callback tells."""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+import struct
+import termios
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+
+# struct tcp_info (linux/tcp.h), append-only: as far as is read here. Older kernels give less of it.
+_TCP_INFO_BYTES = 156
+_TOTAL_RETRANS_AT, _DATA_SEGS_IN_AT = 100, 152
+# An estimate forgets 1/8 with every answer (RFC 6298 section 2.3): after so many a second is no longer felt.
+_SAMPLES_TO_FORGET = 10
+
+
+def undelivered_bytes(transport: asyncio.Transport) -> int:
+    """What we wrote and the client's kernel has not acknowledged, our FIN included (SIOCOUTQ, tcp(7))."""
+    pending = transport.get_write_buffer_size()
+    sock = transport.get_extra_info("socket")
+    if sock is None:
+        return pending
+    try:
+        answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
+    except OSError:
+        return pending
+    return pending + int(struct.unpack("i", answer)[0])
+
+
+def has_reset(transport: asyncio.Transport) -> bool:
+    """Whether a reset has come that nobody saw: a socket that is not read is not polled either."""
+    sock = transport.get_extra_info("socket")
+    return sock is not None and bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+
+
+def is_client_slow_to_resend(transport: asyncio.Transport) -> bool:
+    """Whether our SYN-ACK may have been lost, of which the client still thinks that it took the way so long.
+
+    The timestamp that comes back is its first SYN's: it measures a round trip of a second or more, and sends a
+    lost request again after three times as much (RFC 6298 section 2.2) instead of after 0.2 s. What we have sent
+    again is counted in one, SYN-ACKs and answers: where it was an answer we wait for nothing.
+    """
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.family == socket.AF_UNIX:
+        return False
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+    except OSError:
+        return False
+    if len(info) < _TCP_INFO_BYTES:
+        return False
+    resent: int = struct.unpack_from("=I", info, _TOTAL_RETRANS_AT)[0]
+    segments_in: int = struct.unpack_from("=I", info, _DATA_SEGS_IN_AT)[0]
+    return resent > 0 and segments_in < _SAMPLES_TO_FORGET
