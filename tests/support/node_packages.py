@@ -1,7 +1,7 @@
-"""The npm packages that tests run real apps with, as package-lock.json pins them.
+"""The npm packages that tests, and benchmarks, run real apps with, as a package-lock.json pins them.
 
-They are installed into tests/support/node/node_modules, which git ignores, when they are first needed and when the
-lock file has changed. ``python -m tests.support.node_packages`` does no more, and fails where it cannot.
+They are installed into node_modules beside it, which git ignores, when they are first needed and when the lock file
+has changed. ``python -m tests.support.node_packages`` does no more for those of tests, and fails where it cannot.
 """
 
 import hashlib
@@ -14,10 +14,10 @@ FOLDER = Path(__file__).with_name("node")
 _INSTALL_TIMEOUT_S = 300
 
 
-def refusal() -> str | None:
+def refusal(folder: Path = FOLDER) -> str | None:
     """Install them where that is still to be done; why they cannot be had, None where they can."""
-    stamp = FOLDER / "node_modules" / ".installed"
-    lock = hashlib.sha256((FOLDER / "package-lock.json").read_bytes()).hexdigest()
+    stamp = folder / "node_modules" / ".installed"
+    lock = hashlib.sha256((folder / "package-lock.json").read_bytes()).hexdigest()
     if stamp.exists() and stamp.read_text() == lock:
         return None
     npm = shutil.which("npm")
@@ -30,7 +30,7 @@ def refusal() -> str | None:
     try:
         subprocess.run(
             [npm, "ci", *quiet, *quick],
-            cwd=FOLDER,
+            cwd=folder,
             check=True,
             capture_output=True,
             text=True,
