@@ -248,7 +248,9 @@ class Storm:
         self._is_ending = True
         for connection in list(self._connections.values()):
             if connection.state is _State.IDLE:
-                self._forget(connection)
+                self._readable(connection)  # its end may have come in one turn with the process's
+                if connection.sock.fileno() >= 0:
+                    self._forget(connection)
 
     # -- the clients -----------------------------------------------------------------------------------------
 

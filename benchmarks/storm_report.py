@@ -190,7 +190,7 @@ def draw(report: Report, path: Path) -> None:
     ):
         height_inches = 1.3 + _HEIGHT_PER_PEER_INCHES * len(report.peers)
         figure = Figure(figsize=(_WIDTH_INCHES, height_inches), layout="constrained")
-        lost, exits = figure.subplots(1, 2, sharey=True)
+        lost, exits = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
         _panel(lost, report, lambda stop: stop.count(*LOST))
         # Linear up to 1, so that none is a place on the axis.
         lost.set_xscale("symlog", linthresh=1)
@@ -201,7 +201,7 @@ def draw(report: Report, path: Path) -> None:
         exits.set_xlim(left=0)
         exits.set_title("seconds from signal to exit", fontsize=9)
         lost.set_yticks(range(len(report.peers)), [peer.replace("`", "") for peer in report.peers])
-        lost.invert_yaxis()
+        lost.set_ylim(len(report.peers) - 0.4, -0.6)
         handles, labels = lost.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
         figure.savefig(path, format="svg", transparent=True, metadata={"Date": None})
