@@ -28,7 +28,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from measuring import machine, say
-from storm import LOST, Counts, Plan, Stop, Storm
+from storm import LOST, Counts, Plan, Stop, Storm, StormError
 from storm_peers import APP, PEERS, NotStartedError, Peer, Site
 from storm_places import CONDITIONS, Condition, Place, place, refusal
 from storm_report import Report, draw
@@ -85,8 +85,9 @@ class Run:
             try:
                 with peer.running(site, at) as process, at.client_side():
                     stop = Storm(site.host, site.port, self._plan).run(process, peer.signum)
-            except NotStartedError as problem:
-                self._note(f"{title}, {condition}, stop {turn}: did not start: {problem}")
+            except (NotStartedError, StormError) as problem:
+                # One stop less, and not the hour that the others have taken.
+                self._note(f"{title}, {condition}, stop {turn}, is not counted: {problem}")
                 return
         self.report.stops.setdefault((condition, title), []).append(stop)
         say(f"stop {turn}, {condition}, {title}: {_summary(stop)}")
@@ -147,9 +148,11 @@ def main() -> int:
             options.json,
         )
     print(report.text())
+    if not report.stops:
+        return 1
     if options.picture:
         draw(report, options.picture)
-    return 0 if report.stops else 1
+    return 0
 
 
 def measure(

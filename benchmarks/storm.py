@@ -121,6 +121,10 @@ class Stop:
         return sum(count for (_, outcome), count in self.after.items() if outcome in outcomes)
 
 
+class StormError(Exception):
+    """The server did what makes a storm's counts worth nothing."""
+
+
 class _State(enum.Enum):
     CONNECTING = enum.auto()
     WAITING = enum.auto()
@@ -218,7 +222,7 @@ class Storm:
 
     def _signal(self, process: subprocess.Popen[bytes], signum: int) -> None:
         if process.poll() is not None:
-            raise RuntimeError(f"it ended before it was told to: {process.returncode}")
+            raise StormError(f"it ended before it was told to: {process.returncode}")
         self._signalled_s = now_s = time.monotonic()
         process.send_signal(signum)
         self._at(now_s + self._plan.after_s, self._end_when_over)
@@ -232,7 +236,7 @@ class Storm:
     def _exited(self, pidfd: int) -> None:
         self._epoll.unregister(pidfd)
         if self._signalled_s is None:
-            raise RuntimeError("it ended before it was told to")
+            raise StormError("it ended before it was told to")
         self._exited_s = time.monotonic()
         self._end_when_over()
 
@@ -299,7 +303,7 @@ class Storm:
             return
         if connection.state is _State.IDLE:
             if data:
-                raise RuntimeError(f"an answer that nobody asked for: {data[:200]!r}")
+                raise StormError(f"an answer that nobody asked for: {data[:200]!r}")
             self._finish(connection, Outcome.IDLE_CLOSED)
             return
         connection.received += data

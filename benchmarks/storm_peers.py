@@ -126,7 +126,7 @@ class Peer:
 
 
 class NotStartedError(Exception):
-    """It did not come up; the text is its log's end."""
+    """It gave no answer; the text is its log's end."""
 
 
 def _found(program: str) -> str:

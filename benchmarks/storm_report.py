@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,11 +79,16 @@ class Report:
         """Markdown: what it was, and a table for each condition."""
         plan = Plan(**self.plan)
         first = (
-            f"{self.machine}; {self.took_s / 60:.0f} minutes. {plan.new} clients with a connection for each request,"
+            f"{self.machine}; {self.took_s / 60:.1f} minutes. {plan.new} clients with a connection for each request,"
             f" {plan.reuse} that keep theirs, {plan.slow} whose request is slow (`{plan.slow_target}`);"
             f" {plan.budget_s:g} s from signal to SIGKILL."
         )
-        lines = [first]
+        heads = [
+            "lost in a stop, and seconds from signal to exit: median (most)",
+            *(f"{condition}: {what}" for condition in self.conditions for what in ("lost", "exit, s")),
+        ]
+        rows = [[peer, *self._in_short(peer)] for peer in self.peers]
+        lines = [first, "", measuring.table(heads, rows)]
         for condition in self.conditions:
             rows = [
                 _row(peer, self.stops[condition, peer])
@@ -94,6 +99,17 @@ class Report:
         if self.notes:
             lines += ["", *(f"- {note}" for note in self.notes)]
         return "\n".join(lines)
+
+    def _in_short(self, peer: str) -> Iterator[str]:
+        for condition in self.conditions:
+            stops = self.stops.get((condition, peer))
+            if not stops:
+                yield from ("", "")
+                continue
+            lost = [stop.count(*LOST) for stop in stops]
+            exits_s = [stop.exit_s for stop in stops]
+            yield f"{statistics.median(lost):g} ({max(lost)})"
+            yield f"{statistics.median(exits_s):.2f} ({max(exits_s):.2f})"
 
 
 _HEADS = (

@@ -92,7 +92,8 @@ def test_pyinit_loses_nothing_where_node_without_a_handler_does(tmp_path: Path) 
         [*command, "--from", str(kept)], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert again.stdout == done.stdout
-    lines = [line for line in done.stdout.splitlines() if line.startswith("| pyinit")]
+    in_short, *lines = [line for line in done.stdout.splitlines() if line.startswith("| pyinit")]
+    assert in_short.split(" | ")[1::2] == ["0 (0)"] * len(report.conditions)
     assert [line.split(" | ")[4] for line in lines] == ["**0**"] * len(report.conditions)
 
 
@@ -118,6 +119,17 @@ def test_a_peer_that_is_not_installed_is_said_and_left_out() -> None:
     assert report.notes == ["Absent left out: need no-such-program"]
     assert [peer.startswith("Node ") for peer in report.peers] == [True]
     assert "- Absent left out: need no-such-program" in report.text()
+
+
+@pytest.mark.node
+def test_a_peer_that_does_not_come_up_is_said_and_the_others_are_measured() -> None:
+    broken = Peer("broken", "Broken {}", "node", lambda _: ["-e", "throw new Error('as asked')"])
+    report = drain_storm.measure([broken, APP], ["loopback"], SMALL, 1, None)
+    (note,) = report.notes
+    assert note.startswith("Broken ")
+    assert "is not counted" in note
+    assert "as asked" in note
+    assert len(report.peers) == 1
 
 
 def test_every_peer_has_a_name_of_its_own() -> None:
