@@ -1,10 +1,10 @@
-"""A real HAProxy in TCP mode, as a load balancer that says whose each connection is."""
+"""A real HAProxy as a load balancer: one that says whose each connection is, and one with several targets."""
 
 import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -30,6 +30,16 @@ listen {name}
   option httpchk GET /checked-{name}
   server app 127.0.0.1:{port} {server}
 """
+# As an ALB: connections to the targets are kept and serve anybody's requests, and nothing is tried twice.
+_BALANCE = """
+listen {name}
+  mode {mode}
+  bind {bind}
+  balance roundrobin
+  http-reuse always
+  retries 0
+  no option redispatch
+"""
 
 
 class HAProxy:
@@ -45,18 +55,26 @@ class HAProxy:
 
     def status(self, name: str) -> str:
         """What it thinks of its server there: UP, DOWN, ``no check``."""
-        with socket.socket(socket.AF_UNIX) as sock:
-            sock.settimeout(DEADLINE_S)
-            sock.connect(str(self._stats))
-            sock.sendall(b"show stat\n")
-            answer = b""
-            while piece := sock.recv(1 << 16):
-                answer += piece
-        for row in answer.decode().splitlines():
+        answer = self._ask("show stat")
+        for row in answer.splitlines():
             cells = row.split(",")
             if cells[:2] == [name, "app"]:
                 return cells[17]
         raise AssertionError(answer)
+
+    def take_out(self, name: str, server: str) -> None:
+        """Nothing new goes to that server from here on; what is under way finishes."""
+        assert not self._ask(f"set server {name}/{server} state drain").strip()
+
+    def _ask(self, command: str) -> str:
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(DEADLINE_S)
+            sock.connect(str(self._stats))
+            sock.sendall(command.encode() + b"\n")
+            answer = b""
+            while piece := sock.recv(1 << 16):
+                answer += piece
+        return answer.decode()
 
 
 @contextmanager
@@ -69,9 +87,7 @@ def haproxy(directory: Path, port: int, listeners: Mapping[str, tuple[str, str]]
         listeners: name -> address (``127.0.0.1``, ``::1`` or an absolute path, with options of ``bind`` behind it),
             and options of ``server``.
     """
-    assert PROGRAM is not None
-    stats = directory / "stats"
-    text = _CONFIG.format(stats=stats)
+    text = ""
     ports: dict[str, int] = {}
     with ExitStack() as stack:
         inherited = []
@@ -79,16 +95,45 @@ def haproxy(directory: Path, port: int, listeners: Mapping[str, tuple[str, str]]
             host, _, options = address.partition(" ")
             bind = f"unix@{host}"
             if not host.startswith("/"):
-                # Bound here and handed on, as a port that was free a moment ago may be so no more.
-                family = socket.AF_INET6 if ":" in host else socket.AF_INET
-                sock = stack.enter_context(socket.create_server((host, 0), family=family))
+                sock = stack.enter_context(_bound(host))
                 ports[name] = sock.getsockname()[1]
                 inherited.append(sock.fileno())
                 bind = f"fd@{sock.fileno()}"
             text += _LISTEN.format(name=name, bind=f"{bind} {options}", port=port, server=server)
-        config = directory / "haproxy.cfg"
-        config.write_text(text)
-        log = stack.enter_context((directory / "haproxy.log").open("wb"))
+        stats = stack.enter_context(_started(directory, text, inherited))
+        yield HAProxy(ports, stats)
+
+
+@contextmanager
+def balancer(directory: Path, mode: str, targets: Sequence[int]) -> Iterator[HAProxy]:
+    """A HAProxy that spreads a listener, ``app``, over loopback ports, its servers ``s0``, ``s1`` and so on.
+
+    Args:
+        directory: for its configuration and socket.
+        mode: ``http``: request by request, as an ALB; ``tcp``: connection by connection, as kube-proxy.
+        targets: the ports.
+    """
+    with _bound("127.0.0.1") as sock:
+        text = _BALANCE.format(name="app", mode=mode, bind=f"fd@{sock.fileno()}")
+        for number, port in enumerate(targets):
+            text += f"  server s{number} 127.0.0.1:{port}\n"
+        with _started(directory, text, [sock.fileno()]) as stats:
+            yield HAProxy({"app": sock.getsockname()[1]}, stats)
+
+
+def _bound(host: str) -> socket.socket:
+    # Bound here and handed on, as a port that was free a moment ago may be so no more.
+    return socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+
+
+@contextmanager
+def _started(directory: Path, listeners: str, inherited: Sequence[int]) -> Iterator[Path]:
+    """One with these listeners, answering; its control socket."""
+    assert PROGRAM is not None
+    stats = directory / "stats"
+    config = directory / "haproxy.cfg"
+    config.write_text(_CONFIG.format(stats=stats) + listeners)
+    with (directory / "haproxy.log").open("wb") as log:
         process = subprocess.Popen(
             [PROGRAM, "-db", "-f", str(config)],
             stdin=subprocess.DEVNULL,
@@ -98,7 +143,7 @@ def haproxy(directory: Path, port: int, listeners: Mapping[str, tuple[str, str]]
         )
         try:
             _wait_until_up(process, stats, directory / "haproxy.log")
-            yield HAProxy(ports, stats)
+            yield stats
         finally:
             process.kill()
             process.wait()
