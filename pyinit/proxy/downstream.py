@@ -327,6 +327,19 @@ class Downstream(asyncio.BufferedProtocol):
         if self.has_ended and self.relay is None and not self.transport.is_closing():
             self.transport.close()  # the FIN came in the middle of that head, or before any
 
+    def has_more(self) -> bool:
+        """Whether a next request, or part of one, is here: read already, or still in the kernel (FIONREAD, tcp(7))."""
+        if self.pending:
+            return True
+        sock = self.transport.get_extra_info("socket")
+        if sock is None:
+            return False
+        try:
+            answer = fcntl.ioctl(sock.fileno(), termios.FIONREAD, b"\0\0\0\0")
+        except OSError:
+            return False
+        return bool(struct.unpack("i", answer)[0])
+
     @property
     def _is_in_head(self) -> bool:
         return self.state is State.ACTIVE and self.relay is None

@@ -343,7 +343,7 @@ class Exchange:
             or isinstance(body, UntilCloseBody)
             or (body is not None and not request.minor and head.is_chunked)
             or (not self._has_request and not head.keep_alive)
-            or (server.is_stopping and not downstream.pending)
+            or (server.is_stopping and not (self._has_request and downstream.has_more()))
         )
         out = forward.response(
             head,

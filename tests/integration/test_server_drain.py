@@ -8,6 +8,7 @@ import pytest
 from pyinit.drain.tracker import State
 from pyinit.errors import DrainAborted
 from pyinit.proxy.config import UpstreamAddress
+from pyinit.proxy.flow import MEMORY
 from pyinit.proxy.kernel import undelivered_bytes
 from tests.support.fake_app import AppConnection, answering, response
 from tests.support.proxy_world import World, eventually, on_both_loops
@@ -66,6 +67,35 @@ async def test_requests_that_are_here_already_are_all_answered(world: World) -> 
     client = await world.client()
     await client.send(request() * 3)
     assert [(await client.response()).closes for _ in range(3)] == [False, False, True]
+    assert await client.end() == "fin"
+
+
+@on_both_loops
+async def test_a_request_that_the_kernel_has_and_we_do_not_is_here_too(world: World) -> None:
+    """Not read yet, as memory was used up, or the loop busy: a close before it would leave it without an answer."""
+
+    async def script(it: AppConnection) -> None:
+        await it.request()
+        await later.wait()
+        await it.send(response(b"one"))
+        await it.request()
+        await it.send(response(b"two"))
+
+    later = asyncio.Event()
+    await world.serve(script)
+    client = await world.client()
+    await client.send(request())
+    downstream = await world.downstream()
+    await eventually(lambda: world.app.requests)
+    downstream.gate.hold(MEMORY)
+    await client.send(request())
+    assert not downstream.pending
+    world.server.announce_stop()
+    later.set()
+    assert not (await client.response()).closes
+    downstream.gate.release(MEMORY)
+    answer = await client.response()
+    assert (answer.body, answer.closes) == (b"two", True)
     assert await client.end() == "fin"
 
 
