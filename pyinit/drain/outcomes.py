@@ -11,8 +11,8 @@ class CutExchange:
     """One exchange or tunnel that was ended before its end.
 
     Attributes:
-        method: of the request; empty for a tcp: tunnel.
-        target: as it may be logged.
+        method: of the request; empty for a tcp: tunnel, and where no whole head is known.
+        target: as it may be logged; empty where method is.
         age_s: since its request came.
         peer: the client's address.
     """
@@ -28,7 +28,7 @@ class Outcomes:
     """Counts since the drain began.
 
     Attributes:
-        exchanges_finished: requests answered to their end.
+        exchanges_finished: requests answered to their end, and the answer taken.
         connections_closed_idle: connections closed between requests, or before any.
         tunnels_finished: tunnels that ended by themselves.
         websockets_closed: those whose ends we sent a Close 1001.

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from pyinit.drain.outcomes import CutExchange
 from pyinit.drain.tracker import State
 from pyinit.errors import ProtocolError
 from pyinit.http1 import replies
@@ -24,6 +25,9 @@ from pyinit.proxy.kernel import has_reset, is_client_slow_to_resend, undelivered
 from pyinit.proxy.tunnel import Tunnel
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyinit.errors import DrainAborted
     from pyinit.http1.forward import Forwarder
     from pyinit.http1.proxy_protocol import ProxyHeader
     from pyinit.proxy.relay import Relay
@@ -58,6 +62,7 @@ class Downstream(asyncio.BufferedProtocol):
         is_write_paused: the client does not read: the kernel did not take all we wrote.
         has_ended: the client's FIN has come.
         has_entered: the server counts it among its connections.
+        undelivered: in a stop: told where the last answer's bytes are lost with us; None where there was none.
         is_newcomer: accepted while we are stopping, and has asked for nothing yet.
         pending: bytes of the next request, read before its turn.
     """
@@ -83,6 +88,7 @@ class Downstream(asyncio.BufferedProtocol):
         "since_s",
         "state",
         "transport",
+        "undelivered",
     )
 
     transport: asyncio.Transport
@@ -98,6 +104,7 @@ class Downstream(asyncio.BufferedProtocol):
         self.is_write_paused = False
         self.has_ended = False
         self.has_entered = False
+        self.undelivered: Callable[[], None] | None = None
         self.pending = b""
         self._is_raw = is_raw
         self.is_newcomer = server.is_stopping  # a lame duck waits until these stay away
@@ -374,8 +381,11 @@ class Downstream(asyncio.BufferedProtocol):
         """FIN after what is written, then wait for the client's."""
         if self.state in (State.LINGERING, State.CLOSED):
             return
-        if self.state in (State.IDLE, State.NEW):
-            self.server.outcomes.connections_closed_idle += self.server.is_stopping
+        if self.state in (State.IDLE, State.NEW) and self.server.is_stopping:
+            self.server.outcomes.connections_closed_idle += 1
+            if self.undelivered is None:
+                since_s = self.since_s
+                self.undelivered = lambda: self._idle_undelivered(since_s)
         self.state = State.LINGERING
         self.since_s = 0.0
         self.relay = None
@@ -393,6 +403,32 @@ class Downstream(asyncio.BufferedProtocol):
         """Both FINs are out; what is not acknowledged keeps the connection until it is."""
         if not undelivered_bytes(self.transport):
             self.transport.close()
+
+    def expire(self, error: DrainAborted) -> None:
+        """The drain's deadline: what is under way here is cut, and told of."""
+        if self.relay is not None:
+            self.relay.cut(error)
+        elif self._is_in_head or self.pending:
+            self._report_cut(self.since_s)
+            self.reply(error.status, str(error))
+        else:
+            self.close_gracefully()
+
+    def give_up(self) -> None:
+        """Our own end: what the client's kernel has not acknowledged goes with us (design 6), and counts as cut."""
+        if self.undelivered is not None and self._undelivered_bytes() > 1:  # one is our FIN
+            self.undelivered()
+        self.transport.abort()
+
+    def _idle_undelivered(self, since_s: float) -> None:
+        """The answer was whole before the stop; which one it was is not kept for every idle connection."""
+        self.server.outcomes.connections_closed_idle -= 1
+        self._report_cut(since_s)
+
+    def _report_cut(self, since_s: float) -> None:
+        """Count a request that no exchange stands for."""
+        age_s = round(self.server.now_s() - since_s, 3)
+        self.server.outcomes.add_cut(CutExchange("", "", age_s, self.peer))
 
     def drop(self) -> None:
         """Close without a word: nothing was asked."""

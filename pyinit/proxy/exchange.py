@@ -222,6 +222,8 @@ class Exchange:
         downstream.transport.write(answer)
         downstream.server.stats.responses[2] += 1
         self._is_over = True
+        if downstream.server.is_stopping:
+            self._count_finished()
         downstream.exchange_ended(keep=not close)
 
     # -- the app's connection --------------------------------------------------------------------------------
@@ -429,6 +431,7 @@ class Exchange:
             upstream.abort()
         downstream = self.downstream
         downstream.server.outcomes.streams_ended += 1
+        downstream.undelivered = self._undelivered
         self._log(None)
         # Where the head went out before the drain, the client may have sent requests behind this one.
         downstream.exchange_ended(keep=not self._closes and bool(downstream.pending))
@@ -489,7 +492,8 @@ class Exchange:
         self._is_over = True
         downstream = self.downstream
         server = downstream.server
-        server.outcomes.exchanges_finished += server.is_stopping
+        if server.is_stopping:
+            self._count_finished()
         if server.config.access_log:
             self._log(None)
         downstream.exchange_ended(keep=keep)
@@ -521,17 +525,30 @@ class Exchange:
         """See Relay."""
         if self._is_over:
             return
-        downstream = self.downstream
-        server = downstream.server
-        server.outcomes.add_cut(
-            CutExchange(
-                self._head.method.decode(),
-                self.log_target,
-                round(server.now_s() - self.began_s, 3),
-                downstream.peer,
-            )
-        )
+        self._report_cut()
+        self.downstream.undelivered = None  # an earlier answer's, and told of once
         self._fail(error)
+
+    def _count_finished(self) -> None:
+        """In a stop: answered to its end, as far as we can tell by now."""
+        self.downstream.server.outcomes.exchanges_finished += 1
+        self.downstream.undelivered = self._undelivered
+
+    def _undelivered(self) -> None:
+        """The client had not taken the whole answer when we ended."""
+        outcomes = self.downstream.server.outcomes
+        if self._events is not None and self._events.is_ended:
+            outcomes.streams_ended -= 1
+        else:
+            outcomes.exchanges_finished -= 1
+        self._report_cut()
+
+    def _report_cut(self) -> None:
+        server = self.downstream.server
+        age_s = round(server.now_s() - self.began_s, 3)
+        server.outcomes.add_cut(
+            CutExchange(self._head.method.decode(), self.log_target, age_s, self.downstream.peer)
+        )
 
     def check(self, now_s: float) -> None:
         """See Relay."""

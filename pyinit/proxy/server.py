@@ -27,6 +27,7 @@ from pyinit.proxy.upstream import Upstream
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from pyinit.errors import DrainAborted
     from pyinit.http1.forward import Forwarder
     from pyinit.http1.message import RequestHead
     from pyinit.http1.proxy_protocol import ProxyHeader
@@ -153,14 +154,11 @@ class ProxyServer:
         """How long one of them waits: any part of ``close_spread_s``, or all their clients come back at once."""
         return self.config.close_spread_s * int.from_bytes(os.urandom(4)) / (1 << 32)
 
-    def cut(self, error: PyinitError) -> None:
+    def cut(self, error: DrainAborted) -> None:
         """End whatever is left."""
         for downstream in self.connections:
             try:
-                if downstream.relay is not None:
-                    downstream.relay.cut(error)
-                else:
-                    downstream.close_gracefully()
+                downstream.expire(error)
             except Exception:  # noqa: BLE001  the others must be ended all the same
                 self.callback_failed(downstream, "server.cut")
 
@@ -176,7 +174,7 @@ class ProxyServer:
             listener.close()
         self.listeners.clear()
         for downstream in self.connections:
-            downstream.transport.abort()
+            downstream.give_up()
         for upstream in tuple(self.upstreams):
             upstream.abort()
         if self._sweep_timer is not None:

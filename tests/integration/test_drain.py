@@ -11,12 +11,14 @@ from tests.support.http_client import Client, Response, eventually
 
 pytestmark = pytest.mark.node
 
-# Routes: /stop signals pyinit from within the request; /begun has begun its response; /events never ends; /echo
-# answers with the body's length. On its own SIGTERM the app says how many connections it still sees.
+# Routes: /stop and /large signal pyinit from within the request; /begun has begun its response; /events never ends;
+# /echo answers with the body's length. On its own SIGTERM the app says how many connections it still sees.
 APP = """
 const crypto=require('crypto');
 const server=http.createServer((req,res)=>{
   if(req.url==='/stop'){process.kill(process.ppid,req.headers['x-signal']||'SIGTERM');setTimeout(()=>res.end('stopped'),400)}
+  else if(req.url.startsWith('/large')){process.kill(process.ppid,'SIGTERM');
+    setTimeout(()=>res.end(Buffer.alloc(60000)),200)}
   else if(req.url==='/begun'){res.write('one ');setTimeout(()=>res.end('two'),700)}
   else if(req.url==='/events'){res.writeHead(200,{'content-type':'text/event-stream'});
     res.write('data: 1\\n\\n')}
@@ -254,6 +256,23 @@ def test_the_childs_exit_while_serving_answers_what_waits_and_ends_us_within_a_s
         assert idle.ends() == "fin"
         assert app.wait() == 137
         assert time.monotonic() - began_s < 1 + DEADLINE_S / 20
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_an_answer_that_is_not_taken_by_the_end_is_named_as_cut(workers: str) -> None:
+    """The app has long been done with it; what the kernel still holds goes with a container's network."""
+    times = ("--stop-timeout", "3", "--child-timeout", "1", "--drain-exit-code", "99")
+    with node(APP, *times, "--workers", workers) as app:
+        client = Client(app.port, receive_bytes=4096)
+        client.request("/large?secret=1")
+        client.until(b"\r\n\r\n")
+        app.wait_event("drain.phase_changed", phase="draining")
+        assert app.wait() == 99
+        finished = report(app)
+        assert (finished["exchanges_finished"], finished["cut_count"]) == (0, 1)
+        assert isinstance(finished["cut"], list)
+        (cut,) = finished["cut"]
+        assert (cut["method"], cut["target"]) == ("GET", "/large")
 
 
 def test_a_stop_before_the_app_is_ready_goes_to_the_app() -> None:

@@ -527,6 +527,80 @@ async def test_a_client_that_does_not_take_its_last_answer_holds_the_drain_until
     await quiet(world)
 
 
+@pytest.mark.parametrize("when", ["in the stop", "before it"])
+@on_both_loops
+async def test_an_answer_that_is_not_taken_by_our_end_counts_as_cut(world: World, when: str) -> None:
+    """The app was done with it long ago; but what the kernel still holds goes with the container's network."""
+    await world.serve(answering(response(bytes(50_000))), idle_grace_s=0)
+    client = await world.client(receive_bytes=4096)
+    taken = await world.client()
+    await world.downstream(2)
+    if when == "before it":
+        await client.send(request(b"/large?secret"))
+        await eventually(lambda: {it.state for it in world.server.connections} == {State.NEW, State.IDLE})
+    world.server.announce_stop()
+    if when == "in the stop":
+        await client.send(request(b"/large?secret"))
+        await eventually(lambda: State.LINGERING in {it.state for it in world.server.connections})
+    assert (await taken.ask()).status == 200
+    assert await taken.end() == "fin"
+    taken.close()
+    await eventually(lambda: len(world.server.connections) == 1)
+    world.server.stop_accepting(3)
+    world.server.close_idle()
+    world.server.cut(STOPPING)
+    assert world.server.outcomes.cut_count == 0
+    world.server.abort()
+    outcomes = world.server.outcomes
+    assert (outcomes.exchanges_finished, outcomes.connections_closed_idle) == (1, 0)
+    (cut,) = outcomes.cut
+    assert (cut.method, cut.target) == (("GET", "/large") if when == "in the stop" else ("", ""))
+    assert cut.peer == f"127.0.0.1:{client.sock.getsockname()[1]}"
+
+
+@on_both_loops
+async def test_one_that_has_got_its_503_is_not_counted_twice(world: World) -> None:
+    async def script(it: AppConnection) -> None:
+        await it.request()
+        await it.send(response(bytes(50_000)))
+        await it.end()
+
+    await world.serve(script)
+    client = await world.client(receive_bytes=4096)
+    await client.send(request(b"/1") + request(b"/2"))
+    world.server.announce_stop()
+    await eventually(lambda: world.server.outcomes.exchanges_finished == 1)
+    await eventually(lambda: world.server.stats.requests == 2)
+    world.server.cut(STOPPING)
+    world.server.abort()
+    assert [cut.target for cut in world.server.outcomes.cut] == ["/2"]
+
+
+@on_both_loops
+async def test_half_a_head_gets_a_503_in_the_end(world: World) -> None:
+    await world.serve(answering(response(b"x")))
+    client = await world.client()
+    await client.send(request()[:-2])
+    downstream = await world.downstream()
+    await eventually(lambda: downstream.state is State.ACTIVE)
+    world.server.announce_stop()
+    world.server.cut(STOPPING)
+    answer = await client.response()
+    assert (answer.status, answer.closes, answer.get(b"retry-after")) == (503, True, b"1")
+    assert await client.end() == "fin"
+    (cut,) = world.server.outcomes.cut
+    assert (cut.method, cut.target) == ("", "")
+
+
+@on_both_loops
+async def test_an_answer_of_ours_counts_as_one(world: World) -> None:
+    await world.serve(answering(response(b"x")))
+    client = await world.client()
+    world.server.announce_stop()
+    assert (await client.ask(b"*", b"Max-Forwards: 0", method=b"OPTIONS")).closes
+    assert world.server.outcomes.exchanges_finished == 1
+
+
 @on_both_loops
 async def test_new_connects_during_the_stop_are_refused_or_served(world: World) -> None:
     """Never reset: whoever gets a connection gets an answer."""

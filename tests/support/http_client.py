@@ -37,11 +37,19 @@ class Response:
 
 
 class Client:
-    """One connection."""
+    """One connection.
 
-    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
+    Args:
+        port: of the listener.
+        host: its address.
+        receive_bytes: SO_RCVBUF, for a client that is soon full.
+    """
+
+    def __init__(self, port: int, host: str = "127.0.0.1", *, receive_bytes: int | None = None) -> None:
         self.sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         self.sock.settimeout(DEADLINE_S)
+        if receive_bytes is not None:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         self.sock.connect((host, port))
         self._buffer = b""
         self.was_reset = False
