@@ -434,7 +434,8 @@ class App:
         settings = self._start.settings
         if self._code_override is not None:
             return self._code_override
-        if settings.drain_exit_code is not None and self._front.outcomes.cut_count:
+        is_drain = self._machine.began_s is not None  # an app that exits by itself has a code that says more
+        if settings.drain_exit_code is not None and is_drain and self._front.outcomes.cut_count:
             return settings.drain_exit_code
         if self._start.child_pid is None:
             return 0

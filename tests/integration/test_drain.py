@@ -258,6 +258,19 @@ def test_the_childs_exit_while_serving_answers_what_waits_and_ends_us_within_a_s
         assert time.monotonic() - began_s < 1 + DEADLINE_S / 20
 
 
+def test_the_code_of_an_app_that_crashes_is_not_hidden_by_that_of_a_drain() -> None:
+    """There was none: what its exit cut is no news beside why it went."""
+    with node(APP, "--drain-exit-code", "99") as app:
+        with Client(app.port) as client, Client(app.port) as later:
+            # A request in the app may have failed by itself before we hear of the exit; half a head is cut for certain.
+            client.send(b"GET / HTTP/1.1\r\nHost: a\r\n")
+            assert later.get("/").status == 200, "that has been read by now"
+            os.kill(app.child_pid, signal.SIGKILL)
+            assert client.response().status == 502
+        assert app.wait() == 137
+        assert report(app)["cut_count"] == 1
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_an_answer_that_is_not_taken_by_the_end_is_named_as_cut(workers: str) -> None:
     """The app has long been done with it; what the kernel still holds goes with a container's network."""
