@@ -5,33 +5,14 @@ import signal
 
 import pytest
 
-from tests.support.front import EXAMPLE, Front
+from tests.support.front import EXAMPLE, NamespacedFront
 from tests.support.http_client import Client
-from tests.support.process import SCRIPT_PATH
 
 pytestmark = [
     pytest.mark.node,
     pytest.mark.pid1,
     pytest.mark.skipif(os.geteuid() != 0, reason="a PID namespace needs root"),
 ]
-
-
-class Namespaced(Front):
-    """A pyinit that is PID 1; signals go to it from outside, as an engine sends them."""
-
-    def _command(self, arguments: list[str]) -> list[str]:
-        unshare = ["unshare", "--fork", "--pid", "--mount-proc", "--kill-child"]
-        return [*unshare, SCRIPT_PATH, *arguments]
-
-    @property
-    def init_pid(self) -> int:
-        """Its pid as seen from here."""
-        with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children") as children:  # noqa: PTH123  /proc
-            return int(children.read().split()[0])
-
-    def signal(self, signum: int = signal.SIGTERM) -> None:
-        """Send PID 1 a signal."""
-        os.kill(self.init_pid, signum)
 
 
 def test_the_main_job_as_pid_1() -> None:
@@ -41,7 +22,7 @@ def test_the_main_job_as_pid_1() -> None:
         "process.on('SIGUSR2',()=>cp.spawn('sh',['-c','for i in $(seq 1000);do (exit 0 & );done']));"
         f"require({str(EXAMPLE)!r})"
     )
-    app = Namespaced(["--listen", "127.0.0.1:0", "-w", "--", "node", "-e", script])
+    app = NamespacedFront(["--listen", "127.0.0.1:0", "-w", "--", "node", "-e", script])
     try:
         slow = Client(app.port)
         assert slow.get("/").status == 200

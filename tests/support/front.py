@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.support.process import SCRIPT_PATH
+from tests.support.process import SCRIPT_PATH, PidNamespace
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "docker" / "example" / "server.js"
@@ -162,6 +162,23 @@ class Front:
         for pipe in (self.process.stdout, self.process.stderr):
             if pipe is not None:
                 pipe.close()
+
+
+class NamespacedFront(Front):
+    """A pyinit that is PID 1; signals go to it from outside, as an engine sends them."""
+
+    def _command(self, arguments: list[str]) -> list[str]:
+        return [*PidNamespace.PREFIX, *super()._command(arguments)]
+
+    @property
+    def init_pid(self) -> int:
+        """Its pid as seen from here."""
+        with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children") as children:  # noqa: PTH123  /proc
+            return int(children.read().split()[0])
+
+    def signal(self, signum: int = signal.SIGTERM) -> None:
+        """Send PID 1 a signal."""
+        os.kill(self.init_pid, signum)
 
 
 def _kill(pid: int) -> None:
