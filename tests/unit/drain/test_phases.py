@@ -328,14 +328,18 @@ class Run:
     Attributes:
         phases: after each call, from the beginning.
         actions: all that were ordered.
-        stop_s: when a stop was asked for, if it was.
+        began_s: when a stop or a drain was first asked for, if one was.
+        stop_s: when a stop was.
+        early: what was ordered by deadlines that were not due.
     """
 
     def __init__(self, budget: Budget, steps: list[tuple[Event, float]], *, has_child: bool) -> None:
         self.machine = DrainMachine(budget, has_child=has_child)
         self.phases = [self.machine.phase]
         self.actions: list[Action] = []
+        self.began_s: float | None = None
         self.stop_s: float | None = None
+        self.early: list[Action] = []
         self.now_s = 1000.0
         for event, wait_s in steps:
             at_s = self.now_s + wait_s
@@ -352,9 +356,16 @@ class Run:
             assert self.machine.phase is not before, "a deadline that was due has changed nothing"
 
     def _hand(self, event: Event, now_s: float) -> None:
-        if isinstance(event, StopRequested) and self.stop_s is None and self.machine.phase is not P.DONE:
-            self.stop_s = now_s
-        self.actions += self.machine.handle(event, now_s)
+        if isinstance(event, StopRequested | DrainRequested) and self.machine.phase is not P.DONE:
+            if self.began_s is None:
+                self.began_s = now_s
+            if isinstance(event, StopRequested) and self.stop_s is None:
+                self.stop_s = now_s
+        due_s = self.machine.next_deadline_s()
+        ordered = self.machine.handle(event, now_s)
+        if isinstance(event, DeadlineReached) and (due_s is None or now_s < due_s):
+            self.early += ordered
+        self.actions += ordered
         self.phases.append(self.machine.phase)
 
 
@@ -366,11 +377,59 @@ def test_once_a_stop_was_requested_it_ends_within_the_budget(
     run = Run(budget, steps, has_child=has_child)
     if run.stop_s is None:
         return
-    m = run.machine
-    assert m.began_s is not None
-    assert m.phase is P.DONE
+    assert run.began_s is not None
+    assert run.machine.phase is P.DONE
     # A stop that comes after a drain has used up the budget ends at once.
-    assert m.entered_s[P.DONE] <= max(m.began_s + budget.total_s, run.stop_s)
+    assert run.machine.entered_s[P.DONE] <= max(run.began_s + budget.total_s, run.stop_s)
+
+
+@law
+@given(budget=budgets, steps=runs, has_child=st.booleans())
+def test_the_clock_starts_once_with_the_first_stop_or_drain(
+    *, budget: Budget, steps: list[tuple[Event, float]], has_child: bool
+) -> None:
+    """A preStop hook's drain spends the grace that the stop signal after it has: nothing winds the clock again."""
+    run = Run(budget, steps, has_child=has_child)
+    assert run.machine.began_s == run.began_s
+
+
+@law
+@given(budget=budgets, steps=runs, has_child=st.booleans())
+def test_a_drain_alone_ends_in_time_and_waits(
+    *, budget: Budget, steps: list[tuple[Event, float]], has_child: bool
+) -> None:
+    """The app is neither signalled nor killed, and we are there until it is gone."""
+    alone = [step for step in steps if not isinstance(step[0], StopRequested)]
+    run = Run(budget, alone, has_child=has_child)
+    assert not {A.SIGNAL_CHILD, A.KILL_CHILD} & set(run.actions)
+    has_exited = any(isinstance(event, ChildExited) for event, _ in alone)
+    assert (run.machine.phase is P.DONE) == has_exited
+    if run.began_s is None or has_exited:
+        return
+    assert run.machine.phase is P.DRAINED
+    assert run.machine.entered_s[P.DRAINED] <= run.began_s + budget.drain_s
+
+
+@law
+@given(budgets, runs)
+def test_the_app_has_all_that_is_left_of_the_budget(budget: Budget, steps: list[tuple[Event, float]]) -> None:
+    """Whatever the phases before it took: SIGKILL comes at its one instant, never sooner unless hurried."""
+    patient = [step for step in steps if not isinstance(step[0], HurryRequested | ChildExited)]
+    run = Run(budget, patient, has_child=True)
+    if run.stop_s is None or run.began_s is None:
+        return
+    # A stop that comes later than that leaves nothing.
+    assert run.machine.entered_s[P.KILLING] == max(run.began_s + budget.kill_s, run.stop_s)
+    assert run.machine.entered_s[P.STOPPING] <= max(run.began_s + budget.drain_s, run.stop_s)
+
+
+@law
+@given(budget=budgets, steps=runs, has_child=st.booleans())
+def test_a_deadline_that_is_not_due_changes_nothing(
+    *, budget: Budget, steps: list[tuple[Event, float]], has_child: bool
+) -> None:
+    """A timer may fire for a deadline that has moved."""
+    assert Run(budget, steps, has_child=has_child).early == []
 
 
 @law
