@@ -281,6 +281,9 @@ class Exchange:
             self.downstream.server.stats.replays += 1
             self.downstream.server.connect(self)
             return
+        if self.downstream.server.is_stopping:
+            # An app that leaves under its requests: whether we or its exit ended them is a race of no interest.
+            self._report_cut()
         self._fail(error)
 
     # -- the response ----------------------------------------------------------------------------------------

@@ -189,6 +189,39 @@ def test_the_drain_deadline_cuts_what_is_left_and_names_it() -> None:
         assert [c["target"] for c in cut] == ["/never"], "no query string in the log unless asked for"
 
 
+def test_with_log_query_the_report_has_the_query_too() -> None:
+    with node(APP, "--log-query") as app, Client(app.port) as client:
+        client.request("/never?page=1")
+        eventually(lambda: "never begins" in app.stdout, "the request is in the app")
+        app.signal()
+        app.wait_event("drain.phase_changed", phase="draining")
+        app.signal(signal.SIGQUIT)
+        assert client.response().status == 503
+        assert app.wait() == 7
+        cut = report(app)["cut"]
+        assert isinstance(cut, list)
+        assert [it["target"] for it in cut] == ["/never?page=1"]
+
+
+def test_an_app_that_goes_in_the_lame_duck_takes_all_with_it_and_the_report_says_so() -> None:
+    """As on Heroku, where it gets the signal too."""
+    with node(APP, "--drain-delay", "10", "--stop-timeout", "30", "--drain-exit-code", "99") as app:
+        with Client(app.port) as waiting, Client(app.port) as half:
+            half.send(b"GET / HTTP/1.1\r\nHost: a\r\n")
+            waiting.request("/never")
+            eventually(lambda: "never begins" in app.stdout, "the request is in the app")
+            app.signal()
+            app.wait_event("drain.phase_changed", phase="lame_duck")
+            os.kill(app.child_pid, signal.SIGKILL)
+            assert [client.response().status for client in (waiting, half)] == [502, 502]
+            assert app.wait() == 99
+        finished = report(app)
+        assert isinstance(finished["phases_s"], dict)
+        assert list(finished["phases_s"]) == ["lame_duck"]
+        assert isinstance(finished["cut"], list)
+        assert sorted(cut["target"] for cut in finished["cut"]) == ["", "/never"]
+
+
 def test_a_lame_duck_goes_on_serving_and_closes_each_connection_after_its_response() -> None:
     with node(APP, "--drain-delay", "1", "--stop-timeout", "10") as app:
         port = app.port

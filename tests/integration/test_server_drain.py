@@ -559,6 +559,20 @@ async def test_an_answer_that_is_not_taken_by_our_end_counts_as_cut(world: World
 
 
 @on_both_loops
+async def test_a_request_that_the_app_leaves_in_a_stop_counts_as_cut(world: World) -> None:
+    async def script(it: AppConnection) -> None:
+        await it.request()
+        it.reset()
+
+    await world.serve(script)
+    client = await world.client()
+    world.server.announce_stop()
+    assert (await client.ask(b"/left", method=b"POST", body=b"x")).status == 502
+    world.server.cut(STOPPING)
+    assert [cut.target for cut in world.server.outcomes.cut] == ["/left"]
+
+
+@on_both_loops
 async def test_one_that_has_got_its_503_is_not_counted_twice(world: World) -> None:
     async def script(it: AppConnection) -> None:
         await it.request()
