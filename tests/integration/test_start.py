@@ -348,6 +348,8 @@ def test_readiness_by_path_and_an_app_that_hangs_and_comes_back() -> None:
         ({}, "docker", 10, 0),
         ({"ECS_CONTAINER_METADATA_URI_V4": "x"}, "ecs", 30, 5),
         ({"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, "kubernetes", 30, 5),
+        ({"K_SERVICE": "web"}, "cloudrun", 10, 0),
+        ({"DYNO": "web.1"}, "heroku", 30, 0),
         ({"FLY_MACHINE_ID": "x"}, "fly", 5, 0),
     ],
 )
@@ -362,6 +364,14 @@ def test_the_platform_and_the_assumed_budget_are_said(
             delay_s,
         )
         assert "assumed" in event["note"]
+        if platform == "heroku":
+            assert "the app hears it too" in app.wait_event("platform.note")["text"]
+
+
+def test_a_budget_that_is_given_is_not_called_assumed() -> None:
+    with front("--listen", "127.0.0.1:0", "--stop-timeout", "7", "--", "true") as app:
+        event = app.wait_event("platform.found", stop_timeout_s=7)
+        assert "note" not in event
 
 
 def test_a_restart_on_the_same_port_is_not_hindered_by_connections_just_closed() -> None:

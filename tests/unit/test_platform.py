@@ -41,6 +41,24 @@ def test_every_platform_can_be_chosen() -> None:
     assert [parse(name) for name in PLATFORMS] == list(PLATFORMS)
 
 
+@pytest.mark.parametrize(
+    ("name", "stop_timeout_s", "drain_delay_s"),
+    [
+        ("docker", 10, 0),
+        ("ecs", 30, 5),
+        ("kubernetes", 30, 5),
+        ("cloudrun", 10, 0),
+        ("heroku", 30, 0),
+        ("fly", 5, 0),
+    ],
+)
+def test_a_platforms_grace_and_its_load_balancers_time_to_notice(
+    name: str, stop_timeout_s: float, drain_delay_s: float
+) -> None:
+    platform = PLATFORMS[name]
+    assert (platform.stop_timeout_s, platform.drain_delay_s) == (stop_timeout_s, drain_delay_s)
+
+
 def test_idle_connections_outlive_the_load_balancers_own_time() -> None:
     """Else it reuses one that is just being closed, and its client sees a 502: AWS 60 s, Google 600 s."""
     assert all(platform.idle_timeout_s > 60 for platform in PLATFORMS.values())
