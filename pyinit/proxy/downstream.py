@@ -21,7 +21,7 @@ from pyinit.http1 import replies
 from pyinit.http1.head import HeadReader
 from pyinit.proxy.exchange import Exchange, status_of
 from pyinit.proxy.flow import CONNECTING, MEMORY, PEER_IS_FULL, PIPELINED, UNREAD, ReadGate, reset
-from pyinit.proxy.kernel import has_reset, is_client_slow_to_resend, undelivered_bytes
+from pyinit.proxy.kernel import has_reset, is_client_slow_to_resend, undelivered_bytes, unread_bytes
 from pyinit.proxy.tunnel import Tunnel
 
 if TYPE_CHECKING:
@@ -335,17 +335,8 @@ class Downstream(asyncio.BufferedProtocol):
             self.transport.close()  # the FIN came in the middle of that head, or before any
 
     def has_more(self) -> bool:
-        """Whether a next request, or part of one, is here: read already, or still in the kernel (FIONREAD, tcp(7))."""
-        if self.pending:
-            return True
-        sock = self.transport.get_extra_info("socket")
-        if sock is None:
-            return False
-        try:
-            answer = fcntl.ioctl(sock.fileno(), termios.FIONREAD, b"\0\0\0\0")
-        except OSError:
-            return False
-        return bool(struct.unpack("i", answer)[0])
+        """Whether a next request, or part of one, is here: read already, or still in the kernel."""
+        return bool(self.pending) or bool(unread_bytes(self.transport))
 
     @property
     def _is_in_head(self) -> bool:
@@ -416,7 +407,7 @@ class Downstream(asyncio.BufferedProtocol):
 
     def give_up(self) -> None:
         """Our own end: what the client's kernel has not acknowledged goes with us (design 6), and counts as cut."""
-        if self.undelivered is not None and self._undelivered_bytes() > 1:  # one is our FIN
+        if self.undelivered is not None and undelivered_bytes(self.transport) > 1:  # one is our FIN
             self.undelivered()
         self.transport.abort()
 

@@ -20,15 +20,24 @@ _SAMPLES_TO_FORGET = 10
 
 def undelivered_bytes(transport: asyncio.Transport) -> int:
     """What we wrote and the client's kernel has not acknowledged, our FIN included (SIOCOUTQ, tcp(7))."""
-    pending = transport.get_write_buffer_size()
+    return transport.get_write_buffer_size() + _queued_bytes(transport, termios.TIOCOUTQ)
+
+
+def unread_bytes(transport: asyncio.Transport) -> int:
+    """What has come from the client and we have not read (FIONREAD, tcp(7))."""
+    return _queued_bytes(transport, termios.FIONREAD)
+
+
+def _queued_bytes(transport: asyncio.Transport, request: int) -> int:
+    """An ioctl's answer; 0 where the socket has none to give any more."""
     sock = transport.get_extra_info("socket")
     if sock is None:
-        return pending
+        return 0
     try:
-        answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
+        answer = fcntl.ioctl(sock.fileno(), request, b"\0\0\0\0")
     except OSError:
-        return pending
-    return pending + int(struct.unpack("i", answer)[0])
+        return 0
+    return int(struct.unpack("i", answer)[0])
 
 
 def has_reset(transport: asyncio.Transport) -> bool:
