@@ -21,6 +21,7 @@ import asyncio
 import ctypes
 import errno
 import os
+import select
 import socket
 import struct
 from pathlib import Path
@@ -60,6 +61,8 @@ _NO_SUCH_INTERFACE = 0x7FFFFFFF
 # Two rounds of a lost SYN-ACK: the kernel sends it again after 1 s, and once more 2 s later.
 HANDSHAKES_WAIT_S = 3.0
 _HANDSHAKES_POLL_S = 0.02
+# One look finds nothing of a SYN that another processor was at when we began to refuse; so twice.
+_EMPTY_LOOKS = 2
 # Without sock_diag: a handshake across most ways.
 _HANDSHAKES_BLIND_S = 0.1
 
@@ -151,6 +154,9 @@ class Listener:
                 self.pause()
                 self._loop.call_later(_EMFILE_PAUSE_S, self.resume)
                 return False
+            if problem.errno == errno.EINVAL:
+                self.pause()  # another process at the same unix socket has shut it, and it would stay readable
+                return False
             # accept(2): errors of the connection itself are handed up here; the next one may be well.
             return problem.errno in _ERRORS_OF_ONE_CONNECTION
         self._on_accept(accepted, self.is_raw)
@@ -169,19 +175,23 @@ class Listener:
         """Stop accepting without a reset.
 
         Args:
-            limit_s: how long handshakes may be waited for; HANDSHAKES_WAIT_S at most.
+            limit_s: how long handshakes may be waited for, HANDSHAKES_WAIT_S at most; and connections that
+                the kernel has accepted while we were at a limit.
         """
         if not self._is_listening:
             self.sock.close()
             return
         self.refuse()
-        if self._refuses and self.sock.family != socket.AF_UNIX:
-            self.resume()
-            await self._handshakes_over(min(limit_s, HANDSHAKES_WAIT_S))
+        if self._refuses is not False:
+            await self._all_accepted(limit_s)
         self.pause()
         self._is_listening = False
+        if self.sock.family == socket.AF_UNIX:
+            # A connect that had found the path before it was unlinked would come between EAGAIN and the close.
+            self.sock.shutdown(socket.SHUT_RD)
         while self._accept_one():
             pass
+        self._say_left_over()
         self.sock.close()
 
     def close(self) -> None:
@@ -219,21 +229,55 @@ class Listener:
             return False
         return True
 
-    async def _handshakes_over(self, limit_s: float) -> None:
-        """Wait until no handshake is under way on our port."""
-        end_s = self._loop.time() + limit_s
-        port = self.sock.getsockname()[1]
-        families = {socket.AF_INET, self.sock.family}
-        while self._loop.time() < end_s:
-            try:
-                under_way = sum(count_handshakes(family, port) for family in families)
-            except OSError as problem:
-                self._log.info("listener.sock_diag_missing", reason=str(problem))
-                await asyncio.sleep(min(limit_s, _HANDSHAKES_BLIND_S))
+    async def _all_accepted(self, limit_s: float) -> None:
+        """Wait until no handshake is under way, and none that is over waits for a limit to be left."""
+        now_s = self._loop.time()
+        end_s = now_s + limit_s
+        wait_s = HANDSHAKES_WAIT_S if self.sock.family != socket.AF_UNIX else 0.0
+        handshakes_end_s = now_s + wait_s
+        empty_looks = 0
+        is_blind = False
+        while (now_s := self._loop.time()) < end_s:
+            if not self._is_reading and self._has_waiting():
+                # --max-connections or EMFILE. The queue may be full too: its handshakes are completed by what
+                # their clients send again, once there is room.
+                handshakes_end_s = now_s + wait_s
+                empty_looks = 0
+            elif now_s >= handshakes_end_s or empty_looks == _EMPTY_LOOKS:
                 return
-            if not under_way:
-                return
+            elif not is_blind:
+                try:
+                    empty_looks = 0 if self._count_handshakes() else empty_looks + 1
+                except OSError as problem:
+                    if (
+                        problem.errno not in _OUT_OF_RESOURCES
+                    ):  # else there may be a descriptor at the next look
+                        self._log.info("listener.sock_diag_missing", reason=str(problem))
+                        is_blind = True
+                        wait_s = _HANDSHAKES_BLIND_S
+                        handshakes_end_s = now_s + wait_s
             await asyncio.sleep(_HANDSHAKES_POLL_S)
+
+    def _count_handshakes(self) -> int:
+        port = self.sock.getsockname()[1]
+        return sum(count_handshakes(family, port) for family in {socket.AF_INET, self.sock.family})
+
+    def _has_waiting(self) -> bool:
+        """Whether a connection is in the accept queue."""
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        return bool(poll.poll(0))
+
+    def _say_left_over(self) -> None:
+        """What cannot be accepted, for want of descriptors, is reset by the close; an operator ought to know."""
+        if self.sock.family == socket.AF_UNIX or not self._has_waiting():
+            return
+        info = self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 28)
+        (waiting,) = struct.unpack_from(
+            "=I", info, 24
+        )  # tcpi_unacked: of a listener, its accept queue's length
+        if waiting:
+            self._log.warning("listener.not_accepted", address=self.name, connections=waiting)
 
     def __repr__(self) -> str:
         return f"Listener({self.name}, listening={self._is_listening}, reading={self._is_reading})"

@@ -129,3 +129,65 @@ def test_at_the_limit_of_connections_others_wait_for_one_to_end() -> None:
         for client in more:
             assert client.response().status == 200
             client.close()
+
+
+# Answers with how many requests it has at once.
+COUNTING_APP = """
+let n=0;
+http.createServer((req,res)=>{const at=++n;setTimeout(()=>{n--;res.end(''+at)},20)}).listen(port,'127.0.0.1');
+"""
+
+
+def test_those_that_wait_at_the_limit_of_connections_are_served_in_the_drain_within_it() -> None:
+    """The kernel has accepted them; and the app is not to be given more at once because of a stop."""
+    with node(COUNTING_APP, "--max-connections", "1", "--stop-timeout", "30") as app:
+        first = Client(app.port)
+        assert first.get("/").status == 200
+        waiting = [Client(app.port) for _ in range(5)]
+        for client in waiting:
+            client.request("/")
+        app.wait_event("listener.at_limit")
+        app.signal()
+        for client in waiting:
+            with client:
+                assert client.response().body == b"1"
+        first.close()
+        assert app.wait() == 143
+        assert app.all_events("drain.finished")[0]["cut_count"] == 0
+
+
+def test_those_that_find_no_descriptor_are_served_in_the_drain_once_there_is_one() -> None:
+    with node(QUICK_APP, "--stop-timeout", "30", "--idle-grace", "0.5") as app:
+        pid = app.process.pid
+        with clients(app.port, 8) as idle:
+            _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (figures_of(pid).descriptors + 2, hard))
+            waiting = [Client(app.port) for _ in range(6)]
+            app.wait_event("listener.out_of_descriptors")
+            app.signal()
+            for sock in idle:
+                assert sock.recv(1) == b""
+                sock.close()
+            for client in waiting:
+                with client:
+                    assert client.get("/").status == 200
+        assert app.wait() == 143
+        assert app.all_events("listener.not_accepted") == []
+
+
+def test_those_that_never_find_one_are_counted() -> None:
+    script = "http.createServer(()=>console.log('never begins')).listen(port,'127.0.0.1');"
+    with node(script, "--stop-timeout", "4", "--child-timeout", "1") as app:
+        pid = app.process.pid
+        with Client(app.port) as stuck:
+            stuck.request("/")
+            eventually(lambda: "never begins" in app.stdout)
+            _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (figures_of(pid).descriptors, hard))
+            waiting = [Client(app.port) for _ in range(3)]
+            app.wait_event("listener.out_of_descriptors")
+            app.signal()
+            assert [client.ends() for client in waiting] == ["reset"] * 3
+        assert app.wait() == 143
+        (said,) = app.all_events("listener.not_accepted")
+        assert said["connections"] == 3
