@@ -212,6 +212,8 @@ class Listener:
         try:
             self.sock.setsockopt(socket.SOL_SOCKET, _SO_BINDTOIFINDEX, _NO_SUCH_INTERFACE)
         except OSError as problem:
+            if self._is_refusing():
+                return True
             first = problem
         else:
             return True
@@ -228,6 +230,13 @@ class Listener:
             )
             return False
         return True
+
+    def _is_refusing(self) -> bool:
+        """Whether another process has set the option: it can be set once by a user without CAP_NET_RAW."""
+        try:
+            return self.sock.getsockopt(socket.SOL_SOCKET, _SO_BINDTOIFINDEX) == _NO_SUCH_INTERFACE
+        except OSError:
+            return False
 
     async def _all_accepted(self, limit_s: float) -> None:
         """Wait until no handshake is under way, and none that is over waits for a limit to be left."""
