@@ -18,18 +18,20 @@ import fcntl
 import os
 import random
 import select
+import signal
 import socket
 import struct
 import subprocess
 import sys
 import time
 from collections import deque
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -95,6 +97,16 @@ class Link:
         self, kind: type[BaseException] | None, problem: BaseException | None, where: TracebackType | None
     ) -> None:
         self._end()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """What is under way stays there meanwhile."""
+        assert self._relay is not None  # noqa: S101  for the type checker
+        self._relay.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._relay.send_signal(signal.SIGCONT)
 
     def forget_server(self) -> None:
         """Let the server's namespace end with the last process in it, its connections and all."""

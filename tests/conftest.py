@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import link
 import pytest
 
 from tests.support.process import PidNamespace, children_of, eventually
@@ -16,12 +17,14 @@ from tests.support.process import PidNamespace, children_of, eventually
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_MARKERS = ("pid1", "node", "slow")
+_MARKERS = ("link", "pid1", "node", "slow")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs a PID namespace or Node.js where there is none, with the reason."""
+    """Skip what needs namespaces or Node.js where there is none, with the reason."""
     reasons: dict[str, str | None] = {}
+    if any(item.get_closest_marker("link") for item in items):
+        reasons["link"] = link.missing()
     if any(item.get_closest_marker("pid1") for item in items):
         reasons["pid1"] = PidNamespace.refusal()
     if any(item.get_closest_marker("node") for item in items):

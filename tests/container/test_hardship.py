@@ -14,7 +14,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import termios
 from collections import Counter
@@ -28,7 +27,6 @@ from tests.support.front import Front
 from tests.support.http_client import Client
 from tests.support.process import (
     FORWARDED,
-    ROOT,
     SCRIPT,
     SCRIPT_PATH,
     SIGNAL_LOGGER,
@@ -37,6 +35,7 @@ from tests.support.process import (
     process_state,
     run_pyinit,
 )
+from tests.support.unprivileged import NOBODY, everybody_can_reach, sh
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,11 +43,6 @@ if TYPE_CHECKING:
 LOUD = {"pyinit": ("-vvv", "-w"), "tini": ("-vvv", "-w"), "dumb-init": ("-v",)}
 EXIT_7 = ("sh", "-c", "exit 7")
 LONGEST_WORD = 131_072 - 1  # execve(2): MAX_ARG_STRLEN less the NUL
-
-
-def sh(script: str) -> tuple[str, ...]:
-    """Words that run a shell script and then become what follows."""
-    return ("sh", "-ec", f'{script}\nexec "$@"', "-")
 
 
 NO_PROC = sh("mount -t tmpfs none /proc")
@@ -648,27 +642,6 @@ def test_a_start_that_just_fits_falls_back_where_the_second_would_not(program: s
 
 
 # --- users
-
-REACHED = (Path(sys.base_prefix), Path(sys.prefix), ROOT)
-
-
-def everybody_can_reach(tmp_path: Path) -> str:
-    """A script that leaves, of a folder closed to others, what is ours to run, at its old place."""
-    lines = []
-    for i, path in enumerate(REACHED):
-        closed = next((up for up in reversed(path.parents) if not up.stat().st_mode & 1), None)
-        if closed is not None:
-            hold = tmp_path / str(i)
-            hold.mkdir()
-            lines += [f"mount --bind {path} {hold}", f"mount -t tmpfs -o mode=755 none {closed}"]
-            lines += [f"mkdir -p {path}", f"mount --bind {hold} {path}"]
-    return "\n".join(lines)
-
-
-NOBODY = (
-    *("setpriv", "--reuid=1000", "--regid=1000", "--clear-groups", "--inh-caps=-all"),
-    *("--bounding-set=-all", "--no-new-privs"),
-)
 
 
 @pytest.mark.pid1

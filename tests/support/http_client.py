@@ -57,10 +57,17 @@ class Client:
     @classmethod
     def unix(cls, path: str) -> "Client":
         """Over a unix socket."""
+        sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(DEADLINE_S)
+        sock.connect(path)
+        return cls.over(sock)
+
+    @classmethod
+    def over(cls, sock: socket.socket) -> "Client":
+        """Over a socket that is connected; the client's from here on."""
         client = cls.__new__(cls)
-        client.sock = socket.socket(socket.AF_UNIX)
+        client.sock = sock
         client.sock.settimeout(DEADLINE_S)
-        client.sock.connect(path)
         client._buffer = b""
         client.was_reset = False
         return client
