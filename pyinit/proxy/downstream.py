@@ -174,7 +174,7 @@ class Downstream(asyncio.BufferedProtocol):
                 self._end_lingering()
             else:
                 # Between requests, or in the middle of a head that will never be whole.
-                self.transport.close()
+                self._end_unasked()
         except Exception:  # noqa: BLE001  as above
             self.server.callback_failed(self, "downstream.eof_received")
         return True
@@ -332,7 +332,7 @@ class Downstream(asyncio.BufferedProtocol):
         except Exception:  # noqa: BLE001  one connection's fault must not be the process's
             self.server.callback_failed(self, "downstream.next_pending")
         if self.has_ended and self.relay is None and not self.transport.is_closing():
-            self.transport.close()  # the FIN came in the middle of that head, or before any
+            self._end_unasked()  # the FIN came in the middle of that head, or before any
 
     def has_more(self) -> bool:
         """Whether a next request, or part of one, is here: read already, or still in the kernel."""
@@ -389,6 +389,13 @@ class Downstream(asyncio.BufferedProtocol):
         self.gate.release(CONNECTING | PIPELINED | PEER_IS_FULL | UNREAD)
         if self.has_ended:
             self._end_lingering()
+
+    def _end_unasked(self) -> None:
+        """The client has ended with no request under way; the answer to its last may be."""
+        if self._undelivered_bytes():
+            self.close_gracefully()
+        else:
+            self.transport.close()
 
     def _end_lingering(self) -> None:
         """Both FINs are out; what is not acknowledged keeps the connection until it is."""
