@@ -11,6 +11,11 @@ per stop under load, for nginx, Caddy, HAProxy and Node as well. Instead:
 Where the option is refused, a classic BPF filter drops pure SYNs; where that is too, accept until EAGAIN and
 close, which is said in the log.
 
+A handshake answered with a SYN cookie is nowhere but in its client's hands, and its last packet has to find the
+listener: the option would have it reset (13 to 23 in a stop, at 20 ms with net.ipv4.tcp_syncookies=2). Where
+cookies were sent since we listen, as in a flood, the filter goes first where it is allowed, and the option after the
+time of a handshake. Not always: a SYN that is dropped is sent again after 1 s, one that is refused knows at once.
+
 Accepting is our own callback on the listening descriptor rather than ``loop.create_server``: that can neither
 pause at a limit nor accept until EAGAIN at the end.
 """
@@ -27,7 +32,7 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pyinit.proxy.syn_queue import count_handshakes
+from pyinit.proxy.syn_queue import cookies_sent, count_handshakes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,6 +114,8 @@ class Listener:
         self._is_reading = False
         self._is_listening = False
         self._refuses: bool | None = None  # None before it was tried
+        self._cookies_before = 0
+        self._awaits_cookies = False
         self._said_emfile = False
         self.name = address_text(sock)
 
@@ -119,6 +126,8 @@ class Listener:
         else:
             begin_listening(self.sock)
         self._is_listening = True
+        if self.sock.family != socket.AF_UNIX:
+            self._cookies_before = cookies_sent()
         self.resume()
 
     def pause(self) -> None:
@@ -182,6 +191,9 @@ class Listener:
             self.sock.close()
             return
         self.refuse()
+        if self._awaits_cookies:
+            await asyncio.sleep(min(limit_s, _HANDSHAKES_BLIND_S))
+            self._set_option()
         if self._refuses is not False:
             await self._all_accepted(limit_s)
         self.pause()
@@ -208,28 +220,41 @@ class Listener:
             self._log.warning("listener.unlink_failed", address=self.name, reason=str(problem))
 
     def _refuse_new(self) -> bool:
-        """Have new SYNs refused; False where nothing does it."""
+        """Have new SYNs refused, or dropped; False where nothing does it."""
+        if cookies_sent() > self._cookies_before and self._attach_filter() is None:
+            self._awaits_cookies = True
+            return True
+        first = self._set_option()
+        if first is None:
+            return True
+        second = self._attach_filter()
+        if second is None:
+            return True
+        self._log.warning(
+            "listener.plain_close",
+            address=self.name,
+            reason=f"connections in a handshake will be reset: SO_BINDTOIFINDEX: {first}; filter: {second}",
+        )
+        return False
+
+    def _set_option(self) -> OSError | None:
+        """SO_BINDTOIFINDEX; why not, where it is refused."""
         try:
             self.sock.setsockopt(socket.SOL_SOCKET, _SO_BINDTOIFINDEX, _NO_SUCH_INTERFACE)
         except OSError as problem:
-            if self._is_refusing():
-                return True
-            first = problem
-        else:
-            return True
+            return None if self._is_refusing() else problem
+        return None
+
+    def _attach_filter(self) -> OSError | None:
+        """SO_ATTACH_FILTER, which takes CAP_NET_ADMIN on TCP in newer kernels; why not, where it is refused."""
         code = b"".join(struct.pack("=HBBI", *step) for step in _BPF_DROP_SYN)
         memory = ctypes.create_string_buffer(code)
         program = struct.pack("@HP", len(_BPF_DROP_SYN), ctypes.addressof(memory))
         try:
             self.sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
         except OSError as problem:
-            self._log.warning(
-                "listener.plain_close",
-                address=self.name,
-                reason=f"connections in a handshake will be reset: SO_BINDTOIFINDEX: {first}; filter: {problem}",
-            )
-            return False
-        return True
+            return problem
+        return None
 
     def _is_refusing(self) -> bool:
         """Whether another process has set the option: it can be set once by a user without CAP_NET_RAW."""

@@ -6,6 +6,7 @@ Each way of refusing, by having the kernel refuse the one before it; by user, an
 from __future__ import annotations
 
 import socket
+import subprocess
 import sys
 from functools import partial
 from typing import TYPE_CHECKING
@@ -130,6 +131,21 @@ def test_without_the_option_a_filter_drops_new_syns_and_nothing_is_lost(workers:
         assert clients.stop(app) == 0
         assert (clients.lost, app.all_events("listener.plain_close")) == ({}, [])
         assert clients.outcomes[REFUSED_LATE]
+
+
+@EACH_COUNT
+def test_a_handshake_that_only_its_cookie_tells_of_is_completed(workers: str) -> None:
+    """As under a flood: no socket stands for it, and its last packet has to find the listener."""
+    arguments = ("--workers", workers, "--listen", "0")
+    with Link(WAY_S) as link:
+        # For all, as a flood would have it for most.
+        always = "echo 2 >/proc/sys/net/ipv4/tcp_syncookies"
+        subprocess.run(link.server.command(["sh", "-c", always]), check=True)
+        with far_node(link, HELLO, *arguments) as app:
+            clients = newcomers(link, ("10.9.0.2", app.port))
+            assert clients.stop(app) == 0
+            assert clients.lost == {}
+            assert clients.outcomes[REFUSED_LATE]
 
 
 def test_without_the_filter_too_what_waits_is_accepted_and_the_log_says_what_may_be_lost() -> None:
