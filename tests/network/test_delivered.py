@@ -54,6 +54,11 @@ UPGRADE = (
     *("Connection: Upgrade", "Upgrade: websocket"),
     *("Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="),
 )
+EACH_WAY_TO_RUN = pytest.mark.parametrize(
+    ("workers", "is_pid_1"),
+    [("1", False), ("1", True), ("2", True)],
+    ids=["a process", "PID 1", "two workers"],
+)
 
 
 def slow_client(link: Link, address: tuple[str, int]) -> Client:
@@ -104,11 +109,7 @@ def web_socket_rest(client: Client) -> tuple[int, bytes, int, int, str]:
 @pytest.mark.parametrize(
     ("loss", "size"), [(0.0, SIZE_BYTES), (0.02, LOST_SIZE_BYTES)], ids=["no loss", "2 % lost"]
 )
-@pytest.mark.parametrize(
-    ("workers", "is_pid_1"),
-    [("1", False), ("1", True), ("2", True)],
-    ids=["a process", "PID 1", "two workers"],
-)
+@EACH_WAY_TO_RUN
 def test_every_byte_of_what_is_in_flight_arrives_before_the_network_ends(
     loss: float, size: int, workers: str, *, is_pid_1: bool
 ) -> None:
@@ -192,11 +193,12 @@ TOLD_APP = f"""
 }})({APP % BUFFERED_BYTES})"""
 
 
+@EACH_WAY_TO_RUN
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_stays_as_long_as_an_answer_is_on_its_way(kind: str) -> None:
+def test_it_stays_as_long_as_an_answer_is_on_its_way(kind: str, workers: str, *, is_pid_1: bool) -> None:
     """However long: the way is frozen from before the answer until long after the linger."""
-    arguments = ("--stop-timeout", "60", "--idle-grace", "0", "--listen", "10.9.0.2:0")
-    with Link(WAY_S) as link, far_node(link, TOLD_APP, *arguments) as app:
+    arguments = ("--stop-timeout", "60", "--idle-grace", "0", "--workers", workers, "--listen", "10.9.0.2:0")
+    with Link(WAY_S) as link, far_node(link, TOLD_APP, *arguments, is_pid_1=is_pid_1) as app:
         address = ("10.9.0.2", app.port)
         link.forget_server()
         with slow_client(link, address) as client:
