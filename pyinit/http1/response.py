@@ -21,11 +21,16 @@ _SPECIAL = HOP_BY_HOP | {b"content-length", b"transfer-encoding", b"upgrade", b"
 
 
 class ResponseParser:
-    """Judges response heads; remembers them whole: an app's repeat until its Date moves on."""
+    """Judges response heads; remembers them whole: an app's repeat until its Date moves on.
 
-    __slots__ = ("_known",)
+    Args:
+        kept_lines: what a client that is kept is told, in ``wire``; see forward.kept_lines.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_kept_lines", "_known")
+
+    def __init__(self, kept_lines: tuple[bytes, ...] = ()) -> None:
+        self._kept_lines = kept_lines
         self._known: dict[bytes, ResponseHead] = {}
 
     def parse(self, block: bytes) -> ResponseHead:
@@ -41,7 +46,7 @@ class ResponseParser:
         """
         head = self._known.get(block)
         if head is None:
-            head = _parse_response(block)
+            head = _parse_response(block, self._kept_lines)
             if len(block) <= _KNOWN_HEAD_BYTES:
                 if len(self._known) >= _KNOWN_HEADS_MAX:
                     self._known.clear()
@@ -49,7 +54,9 @@ class ResponseParser:
         return head
 
 
-def _parse_response(block: bytes) -> ResponseHead:  # noqa: C901, PLR0912  one branch per field
+def _parse_response(  # noqa: C901, PLR0912  one branch per field
+    block: bytes, kept_lines: tuple[bytes, ...]
+) -> ResponseHead:
     lines = block.split(b"\r\n")
     status_line = lines.pop(0)
     match = abnf.STATUS_LINE.fullmatch(status_line)
@@ -115,7 +122,7 @@ def _parse_response(block: bytes) -> ResponseHead:  # noqa: C901, PLR0912  one b
         kept += (b"Upgrade: " + head.upgrade, b"Connection: upgrade")
     head.is_event_stream = head.status == 200 and head.content_length is None and is_event_stream(kept)
     head.lines = kept
-    head.wire = b"\r\n".join([head.status_line, *kept, b"", b""])
+    head.wire = b"\r\n".join([head.status_line, *kept, *kept_lines, b"", b""])
     return head
 
 

@@ -355,6 +355,7 @@ class Exchange:
             close=close,
             client_minor=request.minor,
             date_line=b"" if head.has_date else server.date_line(),
+            kept=server.kept_lines,
         )
         server.stats.responses[head.status // 100] += 1
         self._send(out, data, end)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support import node_packages
-from tests.support.front import DEADLINE_S
+from tests.support.front import DEADLINE_S, example
 from tests.support.process import ROOT
 
 pytestmark = pytest.mark.node
@@ -17,6 +17,19 @@ CLIENTS = ("agent", "globalAgent", "undici", "fetch", "curl", "urllib3", "aiohtt
 # Not every machine has them, and a test run does not ask for Go.
 MAY_BE_MISSING = {"undici", "curl", "go"}
 Told = dict[str, Any]
+
+# An Agent that would keep its connection for a minute; says whose end came first.
+WHO_LETS_GO = """
+const http=require('http'), agent=new http.Agent({keepAlive:true,timeout:60000});
+setInterval(()=>{},1000);
+http.get(process.argv[1],{agent},(response)=>{
+  const {socket}=response;
+  let hasEnded=false;
+  socket.once('end',()=>hasEnded=true);
+  socket.once('close',()=>{console.log(hasEnded?'server':'client');process.exit()});
+  response.resume();
+});
+"""
 
 
 def no_link() -> str | None:
@@ -65,3 +78,16 @@ def test_it_loses_no_request_and_needs_no_retry(told: Told, client: str) -> None
     assert counts["answered"] >= 3 * 8, "all of its connections were kept"
     assert counts["connections"] <= counts["answered"] / 2, "they were used again"
     assert (counts["lost"], counts["retried"]) == ({}, 0), counts
+
+
+def test_an_agent_lets_go_of_an_idle_connection_before_we_do() -> None:
+    """Or its next request may meet our close: told nothing, it keeps the connection for its own minute."""
+    with example("--idle-timeout", "3") as app:
+        done = subprocess.run(
+            ["node", "-e", WHO_LETS_GO, f"http://127.0.0.1:{app.port}/"],
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+            check=True,
+        )
+    assert done.stdout.strip() == "client"

@@ -65,7 +65,7 @@ def test_a_stop_from_inside_a_handler_gives_every_open_connection_its_due() -> N
         port = app.port
         idle_used, idle_unused, silent = Client(port), Client(port), Client(port)
         for client in (idle_used, idle_unused):
-            assert client.get("/").get("connection") is None
+            assert client.get("/").get("connection") == "keep-alive"
         half_head, half_body = Client(port), Client(port)
         half_head.send(b"GET /echo HTTP/1.1\r\nHost: a\r\nX-Half")
         half_body.send(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345")
@@ -334,7 +334,7 @@ def test_pipelined_requests_that_are_here_are_all_answered() -> None:
         client.send(request % b"/stop" + request % b"/" + request % b"/")
         answers = [client.response() for _ in range(3)]
         assert [a.body for a in answers] == [b"stopped", b"hello", b"hello"]
-        assert [a.get("connection") for a in answers] == [None, None, "close"]
+        assert [a.get("connection") for a in answers] == ["keep-alive", "keep-alive", "close"]
         assert app.wait() == 7
 
 
