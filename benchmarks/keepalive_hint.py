@@ -12,8 +12,8 @@ httpx and Go do not look at it, and lose some percent either way. From pyinit, w
 look lost none.
 
 The price: Node takes a second off and undici two, and both keep no connection where nothing is left, so that an
---idle-timeout below 4 s means a connect for each request to undici. At 75 s undici and fetch keep an idle connection
-for 72 s instead of 4. In a drain it changes nothing: Connection: close goes out there.
+--idle-timeout of 2 or 3 s means a connect for each request of undici's. At 75 s undici and fetch keep an idle
+connection for 72 s instead of 4. In a drain it changes nothing: Connection: close goes out there.
 """
 
 from __future__ import annotations
