@@ -392,7 +392,7 @@ class Downstream(asyncio.BufferedProtocol):
 
     def _end_unasked(self) -> None:
         """The client has ended with no request under way; the answer to its last may be."""
-        if self._undelivered_bytes():
+        if undelivered_bytes(self.transport):
             self.close_gracefully()
         else:
             self.transport.close()
