@@ -67,7 +67,8 @@ class Link:
     Args:
         delay_s: one way.
         loss: the share of packets lost, each way; 0 to 1.
-        lose: flags of TCP segments, as ``("SA", "PA")``: the first SYN-ACK is lost, then the next data.
+        lose: flags of TCP segments, as ``("SA", "+PA", "PA")``: the first SYN-ACK is lost, of what data comes then
+            the first passes, the second is lost.
     """
 
     def __init__(self, delay_s: float, loss: float = 0.0, lose: Sequence[str] = ()) -> None:
@@ -199,8 +200,7 @@ def relay(tuns: tuple[int, int], delay_s: float, loss: float, lose: Sequence[str
                 except OSError:
                     read.remove(tun)  # its namespace has ended
                     break
-                if to_lose and _tcp_flags(packet) == to_lose[0]:
-                    to_lose.popleft()
+                if to_lose and _tcp_flags(packet) == to_lose[0].lstrip("+") and to_lose.popleft()[0] != "+":
                     continue
                 if len(packets) < _QUEUE_PACKETS and (not loss or random.random() >= loss):
                     packets.append((now() + delay_s, packet))
