@@ -10,12 +10,14 @@ import asyncio
 import gc
 import socket
 import traceback
+from collections import Counter
 from time import monotonic
 from typing import TYPE_CHECKING, assert_never
 
 import uvloop
 
 from pyinit import diagnosis, logsetup
+from pyinit.admin.surface import Surface
 from pyinit.assembly import build_front, upstream_address
 from pyinit.drain import phases
 from pyinit.drain.phases import Action, DrainMachine, Phase
@@ -26,12 +28,13 @@ from pyinit.init.child import Child
 from pyinit.init.run import OWN_FAILURE
 from pyinit.init.signals import Forwarding
 from pyinit.log import Sink
+from pyinit.oversight import Oversight
 from pyinit.proxy.listener import address_text
 from pyinit.proxy.probe import Probe
 
 if TYPE_CHECKING:
     from pyinit.front import Start
-    from pyinit.log import EventLog
+    from pyinit.logsetup import LeveledLog
 
 # timeout(1)'s exit code, for --start-required.
 START_TIMED_OUT = 124
@@ -64,7 +67,7 @@ async def _run(start: Start) -> int:
     settings = start.settings
     sink = Sink(2)
     log = logsetup.configure(settings.log_format, settings.log_level, sink)
-    app = App(start, log)
+    app = App(start, log, sink)
     code = await app.run()
     if sink.dropped_count:
         log.warning("log.dropped", lines=sink.dropped_count)
@@ -77,12 +80,14 @@ class App:
     Args:
         start: what was decided and done before the loop.
         log: for events.
+        sink: where its lines go.
 
     Attributes:
         not_ready: why not; None while ready.
+        signals: those received, by name.
     """
 
-    def __init__(self, start: Start, log: EventLog) -> None:
+    def __init__(self, start: Start, log: LeveledLog, sink: Sink) -> None:
         settings = start.settings
         self._start = start
         self._log = log
@@ -94,8 +99,8 @@ class App:
         self._front = build_front(
             start,
             sockets,
-            on_quiet=lambda: self._handle(phases.Quiet()),
-            on_new_connection=lambda: self._handle(phases.ConnectionOpened()),
+            on_quiet=lambda: self.handle(phases.Quiet()),
+            on_new_connection=lambda: self.handle(phases.ConnectionOpened()),
             log=log,
         )
         self._child = Child(
@@ -117,17 +122,41 @@ class App:
         self._finishing: asyncio.Task[None] | None = None
         self._code_override: int | None = None
         self.not_ready: str | None = "starting"
+        self.signals: Counter[str] = Counter()
+        self._surface = Surface(
+            Oversight(
+                start,
+                machine=self._machine,
+                front=self._front,
+                child=self._child,
+                listening=[address for address, _ in self._listening],
+                app=self,
+                log=log,
+                sink=sink,
+            ),
+            control=settings.control,
+            is_control_named="control" in settings.given,
+            admin=settings.admin,
+            log=log,
+        )
 
     async def run(self) -> int:
         """Run until the end; returns the exit code."""
         self._announce()
         self._child.attach(self._loop)
         self._front.start()
+        self._surface.open()
         self._readiness = self._loop.create_task(self._watch_readiness())
         # What start-up made stays to the end; the collector need not walk it again and again.
         gc.collect()
         gc.freeze()
-        return await self._done
+        try:
+            return await self._done
+        finally:
+            try:
+                await self._surface.close()
+            except Exception:  # noqa: BLE001  whatever fails here, we exit with the child's code
+                self._log.error("control.failed", traceback=traceback.format_exc())
 
     def _announce(self) -> None:
         start, settings = self._start, self._start.settings
@@ -201,7 +230,7 @@ class App:
                 if elapsed_s >= limit_s and settings.start_required:
                     self._log.error("start.timed_out", seconds=limit_s, exit_code=START_TIMED_OUT)
                     self._code_override = START_TIMED_OUT
-                    self._handle(phases.StopRequested(signals.SIGTERM))
+                    self.handle(phases.StopRequested(signals.SIGTERM))
                     return
             await waiting
         finally:
@@ -214,7 +243,7 @@ class App:
                 reason="the app can be reached past the proxy: have it listen on 127.0.0.1",
             )
         self.not_ready = None
-        self._handle(phases.ChildReady())
+        self.handle(phases.ChildReady())
         duration_s = round(monotonic() - self._start.began_s, 3)
         self._log.info("app.ready", upstream=str(self._start.upstream), duration_s=duration_s)
 
@@ -282,11 +311,12 @@ class App:
             self._child.pass_on(signum)
             return
         is_again = signum == signals.SIGINT and machine.stop_signum is not None
+        self.signals[signals.name(signum)] += 1
         self._log.info("signal.received", signal=signals.name(signum))
         if is_again or (signum == signals.SIGQUIT and is_stopping):
-            self._handle(phases.HurryRequested())
+            self.handle(phases.HurryRequested())
         elif signum in self._stop_signals:
-            self._handle(phases.StopRequested(signum))
+            self.handle(phases.StopRequested(signum))
         else:
             self._child.pass_on(signum)
 
@@ -303,9 +333,9 @@ class App:
                     else "; if it wanted the public port, that is ours: it then needs --upstream PORT"
                 ),
             )
-        self._handle(phases.ChildExited())
+        self.handle(phases.ChildExited())
 
-    def _handle(self, event: phases.Event) -> None:
+    def handle(self, event: phases.Event) -> None:
         """Hand an event to the machine and do what it says. A fault in one action does not stop the others."""
         machine = self._machine
         before = machine.phase
@@ -339,7 +369,7 @@ class App:
         deadline_s = self._machine.next_deadline_s()
         if deadline_s is not None:
             delay_s = max(0.0, deadline_s - monotonic())
-            self._timer = self._loop.call_later(delay_s, self._handle, phases.DeadlineReached())
+            self._timer = self._loop.call_later(delay_s, self.handle, phases.DeadlineReached())
 
     def _do(self, action: Action) -> None:
         match action:
@@ -384,7 +414,7 @@ class App:
             reason = problem.strerror or str(problem)
             self._log.error("listener.failed", reason=reason, exit_code=OWN_FAILURE)
             self._code_override = OWN_FAILURE
-            self._handle(phases.StopRequested(signals.SIGTERM))
+            self.handle(phases.StopRequested(signals.SIGTERM))
 
     async def _signal_child(self) -> None:
         """The stop signal, once our connections to the app are closed: its own server.close() waits for them."""

@@ -14,7 +14,11 @@ from typing import TYPE_CHECKING, cast
 import structlog
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pyinit.log import EventLog, Sink
+
+LEVELS = ("debug", "info", "warning", "error")
 
 
 class _SinkLogger:
@@ -35,7 +39,47 @@ def is_json(log_format: str, fd: int = 2) -> bool:
     return log_format == "json" or (log_format == "auto" and not os.isatty(fd))
 
 
-def configure(log_format: str, level: str, sink: Sink, **bound: object) -> EventLog:
+class LeveledLog:
+    """An EventLog whose level can change while it runs.
+
+    Args:
+        logger: a bound one of structlog's.
+        level: the least that is logged.
+
+    Attributes:
+        level: as it is now.
+    """
+
+    __slots__ = ("_logger", "debug", "error", "info", "level", "warning")
+
+    debug: Callable[..., None]
+    info: Callable[..., None]
+    warning: Callable[..., None]
+    error: Callable[..., None]
+
+    def __init__(self, logger: EventLog, level: str) -> None:
+        self._logger = logger
+        self.level = ""
+        self.set_level(level)
+
+    def set_level(self, level: str) -> None:
+        """Log this and what is above from here on. Raises ValueError for what is no level."""
+        if level not in LEVELS:
+            raise ValueError("debug, info, warning or error")
+        self.level = level
+        least = LEVELS.index(level)
+        for rank, name in enumerate(LEVELS):
+            setattr(self, name, getattr(self._logger, name) if rank >= least else _nothing)
+
+    def __repr__(self) -> str:
+        return f"LeveledLog({self.level})"
+
+
+def _nothing(event: str, **fields: object) -> None:
+    """What a line below the level costs."""
+
+
+def configure(log_format: str, level: str, sink: Sink, **bound: object) -> LeveledLog:
     """A logger for the whole run.
 
     Args:
@@ -56,11 +100,11 @@ def configure(log_format: str, level: str, sink: Sink, **bound: object) -> Event
     logger = structlog.wrap_logger(
         _SinkLogger(sink),
         processors=[*shared, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         context_class=dict,
         cache_logger_on_first_use=True,
     )
-    return cast("EventLog", logger.bind(**bound))
+    return LeveledLog(cast("EventLog", logger.bind(**bound)), level)
 
 
 def _to_json(event: object, **_: object) -> str:

@@ -154,6 +154,13 @@ DRAIN = (
            "exit so where an exchange was cut"),
 )  # fmt: skip
 
+OPERATOR = (
+    Option("control", "control", values.control_address, "ADDR", "@pyinit; off under host networking",
+           "the control socket: @NAME, unix:/path, HOST:PORT (to read alone) or off; its health socket beside it"),
+    Option("admin", "admin", values.tcp_address, "HOST:PORT", "none",
+           "what can be read of the control socket, over TCP too"),
+)  # fmt: skip
+
 LOG = (
     Option("log-format", "log_format", choice("auto", "json", "console"), "FORM", "auto",
            "JSON lines, or a readable form; auto is console on a terminal"),
@@ -170,6 +177,7 @@ SECTIONS = (
     ("App and address (with --listen)", FRONT),
     ("Proxy", PROXY),
     ("Drain", DRAIN),
+    ("Operator (with --listen)", OPERATOR),
     ("Log (with --listen)", LOG),
 )
 ALL = {option.name: option for _, section in SECTIONS for option in section}

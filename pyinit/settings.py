@@ -30,7 +30,15 @@ _DEBUG_VERBOSITY = 3
 # Compose files and task definitions make variables that are there and empty: not given, but where that is a value.
 _EMPTY_MEANS = frozenset(("port-env",))
 # Options without a meaning where there is no proxy, but for those that tune one.
-_ABOUT_PROXY = ("upstream", "ready-path", "start-required", "child-timeout", "drain-notify")
+_ABOUT_PROXY = (
+    "upstream",
+    "ready-path",
+    "start-required",
+    "child-timeout",
+    "drain-notify",
+    "control",
+    "admin",
+)
 # Options that are about the app as a child of ours. --start-required is not: in sidecar mode it is we who end.
 _ABOUT_CHILD = ("wait-all", "exec-npm", "rewrite", "expect-exit", "port-env", "child-timeout", "drain-notify")
 
@@ -114,6 +122,9 @@ class Settings:
     close_spread_s: float | None = None
     stream_grace_s: float | None = 0.0
     drain_exit_code: int | None = None
+    # operator
+    control: Address | None
+    admin: Address | None = None
     # log
     log_format: str = "auto"
     log_level: str = "info"
@@ -127,6 +138,7 @@ class Settings:
         self.listens = []
         self.stop_signals = []
         self.trust = []
+        self.control = values.Address(path="@pyinit")
         self.command: list[bytes] = []
         self.front_off = False
         self.given: set[str] = set()

@@ -20,7 +20,7 @@ class Address:
     Attributes:
         host: a name or a numeric address without brackets; None for all (listening) or loopback (upstream).
         port: 0 to 65535; None for a unix socket.
-        path: of a unix socket; None otherwise.
+        path: of a unix socket; None otherwise. With ``@`` in front an abstract name (unix(7)).
         raw: a ``tcp:`` listener, which relays bytes and reads no HTTP.
     """
 
@@ -37,7 +37,7 @@ class Address:
     def __str__(self) -> str:
         """The address as a user writes it."""
         if self.path is not None:
-            text = f"unix:{self.path}"
+            text = self.path if self.path.startswith("@") else f"unix:{self.path}"
         elif self.host is None:
             text = str(self.port)
         else:
@@ -215,6 +215,29 @@ def upstream_address(text: str) -> Address | None:
     address = _address(text, raw=False)
     if address.port == 0:
         raise ValueError("a port of 1 to 65535, unix:/path or auto")
+    return address
+
+
+def control_address(text: str) -> Address | None:
+    """Where the operator's sockets are; None for off."""
+    if text == "off":
+        return None
+    if text.startswith("@"):
+        # sun_path is 108 bytes; ours begin with a NUL, and a suffix follows.
+        if not 1 < len(text.encode(errors="surrogateescape")) <= 90 or "/" in text or not text.isprintable():
+            raise ValueError("@ and a name of at most 89 bytes")
+        return Address(path=text)
+    try:
+        return _address(f"unix:{text}" if text.startswith("/") else text, raw=False)
+    except ValueError:
+        raise ValueError(f"@NAME, unix:/path, HOST:PORT or off ({PORT_RANGE})") from None
+
+
+def tcp_address(text: str) -> Address:
+    """HOST:PORT, or a port of the loopback address."""
+    address = _address(text, raw=False)
+    if address.path is not None:
+        raise ValueError(f"HOST:PORT ({PORT_RANGE})")
     return address
 
 

@@ -41,6 +41,10 @@ class Child:
         on_exit: takes the child's exit code, once.
         log: for events.
         on_other_exit: takes pid and exit code of every other process; False where it knows nothing of it.
+
+    Attributes:
+        code: the child's exit code; None while it runs.
+        reaped_count: processes reaped that were not the child.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class Child:
     ) -> None:
         self.pid = pid
         self.code: int | None = None
+        self.reaped_count = 0
         self._has_others = False
         self._alone: asyncio.Future[None] | None = None
         self._forwarding = forwarding
@@ -99,9 +104,11 @@ class Child:
                     fields["signal"] = signals.name(os.WTERMSIG(status))
                 self._log.info("child.exited", **fields)
                 self._on_exit(self.code)
-            elif self._on_other_exit is not None and self._on_other_exit(pid, reaper.exit_code(status)):
                 continue
-            elif self._warn_on_reap:
+            self.reaped_count += 1
+            if self._on_other_exit is not None and self._on_other_exit(pid, reaper.exit_code(status)):
+                continue
+            if self._warn_on_reap:
                 self._log.warning("process.reaped", pid=pid)
             else:
                 self._log.debug("process.reaped", pid=pid)

@@ -364,7 +364,7 @@ class Fleet:
     def _answer(self, number: int) -> None:
         question = self._questions.pop(number, None)
         if question is not None:
-            question.then(Snapshot(dict(question.census), self.stats, self.outcomes))
+            question.then(Snapshot(dict(question.census), self.stats, self.outcomes, len(self._slots)))
 
     # -- quiet -----------------------------------------------------------------------------------------------
 

@@ -33,11 +33,13 @@ class Snapshot:
         census: client connections by state; those that are none are left out.
         stats: since the start.
         outcomes: since the stop's beginning.
+        workers: how many proxies it is of.
     """
 
     census: dict[str, int]
     stats: Stats
     outcomes: Outcomes
+    workers: int = 1
 
 
 class Front(Protocol):

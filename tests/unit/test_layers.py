@@ -88,7 +88,8 @@ RULES: dict[str, Rule] = {
     "diagnosis": Rule(ours=("front", "ports", "init.processes"), never=frozenset(("asyncio",))),
     "logsetup": Rule(ours=("log",), others=frozenset(("structlog",))),
     "app": Rule(
-        ours=("assembly", "diagnosis", "front", "limits", "logsetup", "ports", "settings", "values", "platform",
+        ours=("admin.surface", "oversight",
+              "assembly", "diagnosis", "front", "limits", "logsetup", "ports", "settings", "values", "platform",
               "errors", "log", "init.",
               "drain.", "proxy.", "http1.", "sockets"),
         others=frozenset(("uvloop",)),
@@ -99,6 +100,11 @@ RULES: dict[str, Rule] = {
                            "proxy.", "http1.")),
     "worker": Rule(ours=("assembly", "logsetup", "values", "log", "errors", "init.",
     "proxy."), others=frozenset(("uvloop",))),
+    "oversight": Rule(ours=("__version__", "admin.state", "drain.", "front", "init.child", "init.signals", "proxy.steering",
+                            "logsetup", "log")),
+    # Heavy, and loaded when an operator first asks.
+    "admin.server": Rule(ours=("admin.", "log"), others=frozenset(("aiohttp",))),
+    "admin.": Rule(ours=("admin.", "errors", "log", "values", "drain.outcomes", "proxy.stats")),
     "dropin.": Rule(ours=("errors", "log", "init.", "dropin.", "__version__"), never=BEFORE_EXEC),
     "init.child": Rule(ours=INIT.ours),
     "init.": INIT,

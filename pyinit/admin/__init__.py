@@ -1,0 +1,1 @@
+"""The operator's surface: health, status, metrics, and a drain from outside."""

@@ -1,0 +1,145 @@
+"""The operator's listening sockets: names, what a name becomes where it is taken, and where there are to be none.
+
+An abstract name (unix(7)) needs no file system, works read-only and is gone with us; it belongs to the network
+namespace, which under host networking is everybody's.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyinit.values import Address
+
+HEALTH_SUFFIX = ".health"
+_BACKLOG = 64
+# Of as many runs in one network namespace; a pod or a task has a handful.
+_NAMES_MAX = 64
+# linux/proc_ns.h: the PID namespace that the machine itself booted with; a container has another.
+_PID_NAMESPACE_OF_THE_MACHINE = 0xEFFFFFFC
+# Sockets of a machine's own services and engines: a network namespace that shows them is not a container's.
+_MACHINE_SOCKETS = (
+    "/run/systemd/",
+    "/containerd",
+    "@/containerd",
+    "docker.sock",
+    "/crio/",
+    "dbus/system_bus_socket",
+)
+
+
+def uses_host_network() -> bool:
+    """Whether we are in a container that shares the machine's network namespace."""
+    try:
+        if Path("/proc/self/ns/pid").stat().st_ino == _PID_NAMESPACE_OF_THE_MACHINE:
+            return False
+        names = Path("/proc/net/unix").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return any(sign in names for sign in _MACHINE_SOCKETS)
+
+
+def open_pair(address: Address) -> tuple[socket.socket, socket.socket | None]:
+    """Sockets that listen: control, and health beside it (None on TCP, where health is a GET of /readyz).
+
+    An abstract name that is taken gets a suffix: ``@pyinit``, ``@pyinit-2``... A path that nobody listens on any
+    more, as after a kill, is taken over.
+
+    Raises:
+        OSError: not to be had.
+    """
+    if address.path is None:
+        return _listen_tcp(address), None
+    path = address.path
+    if not path.startswith("@"):
+        control = _listen_path(path)
+        try:
+            return control, _listen_path(path + HEALTH_SUFFIX)
+        except OSError:
+            control.close()
+            Path(path).unlink(missing_ok=True)
+            raise
+    for number in range(1, _NAMES_MAX + 1):
+        name = path if number == 1 else f"{path}-{number}"
+        opened: list[socket.socket] = []
+        try:
+            for one in (name, name + HEALTH_SUFFIX):
+                opened.append(_listen_unix("\0" + one[1:]))  # noqa: PERF401  closed where the second is taken
+        except OSError as problem:
+            for sock in opened:
+                sock.close()
+            if problem.errno != errno.EADDRINUSE:
+                raise
+            continue
+        return opened[0], opened[1]
+    raise OSError(errno.EADDRINUSE, f"{path} and {_NAMES_MAX - 1} names after it are taken")
+
+
+def open_admin(address: Address) -> socket.socket:
+    """The read-only part's socket. Raises OSError."""
+    return _listen_tcp(address)
+
+
+def path_of(sock: socket.socket) -> str | None:
+    """The file that the bind has made, which is ours to remove; None where there is none."""
+    name = sock.getsockname() if sock.family == socket.AF_UNIX else ""
+    return name if isinstance(name, str) and name else None
+
+
+def name_of(sock: socket.socket) -> str:
+    """The address as a user writes it."""
+    name = sock.getsockname()
+    if sock.family != socket.AF_UNIX:
+        return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
+    return "@" + os.fsdecode(name[1:]) if isinstance(name, bytes) else f"unix:{name}"
+
+
+def _listen_unix(name: str) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        sock.setblocking(False)  # noqa: FBT003  the library's signature
+        sock.bind(name)
+        sock.listen(_BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _listen_path(path: str) -> socket.socket:
+    try:
+        return _listen_unix(path)
+    except OSError as problem:
+        if problem.errno != errno.EADDRINUSE or not _is_left_over(path):
+            raise
+    Path(path).unlink(missing_ok=True)
+    return _listen_unix(path)
+
+
+def _is_left_over(path: str) -> bool:
+    """Whether a socket's file has nobody behind it."""
+    if not stat.S_ISSOCK(os.lstat(path).st_mode):
+        return False
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.setblocking(False)  # noqa: FBT003  the library's signature
+        return sock.connect_ex(path) == errno.ECONNREFUSED
+
+
+def _listen_tcp(address: Address) -> socket.socket:
+    host = address.host or "127.0.0.1"
+    family, _, _, _, name = socket.getaddrinfo(host, address.port, type=socket.SOCK_STREAM)[0]
+    sock = socket.socket(family)
+    try:
+        sock.setblocking(False)  # noqa: FBT003  the library's signature
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(name)
+        sock.listen(_BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    return sock

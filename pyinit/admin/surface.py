@@ -1,0 +1,160 @@
+"""The operator's sockets through a run: opened once the app has been exec'd, served by what is loaded when asked for.
+
+aiohttp and prometheus-client take 0.3 s and 15 MB: most runs never need them. So the control socket only listens,
+and who first connects waits in its queue while they are imported, in a thread, so that requests go on meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pyinit.admin import sockets
+from pyinit.admin.health import HealthSocket
+
+if TYPE_CHECKING:
+    import socket
+
+    from pyinit.admin.peers import Peer
+    from pyinit.admin.state import Operator
+    from pyinit.log import EventLog
+    from pyinit.values import Address
+
+# The importing thread hands the interpreter over so soon when the loop wants it (5 ms by default).
+_SWITCH_INTERVAL_S = 0.0005
+_REFUSED_AGAIN_S = 10.0
+
+
+class Surface:
+    """Health, control and admin sockets.
+
+    Args:
+        operator: whose they are.
+        control: where; None for neither control nor health.
+        is_control_named: the user asked for it, so that host networking does not matter.
+        admin: where the read-only part is served too; None for nowhere.
+        log: for events.
+    """
+
+    def __init__(
+        self,
+        operator: Operator,
+        *,
+        control: Address | None,
+        is_control_named: bool,
+        admin: Address | None,
+        log: EventLog,
+    ) -> None:
+        self._operator = operator
+        self._control_address = control
+        self._is_control_named = is_control_named
+        self._admin_address = admin
+        self._log = log
+        self._loop = asyncio.get_running_loop()
+        self._sockets: list[socket.socket] = []
+        self._paths: list[str] = []
+        self._waiting: list[socket.socket] = []
+        self._health: HealthSocket | None = None
+        self._serving: asyncio.Task[None] | None = None
+        self._server: Any = None  # admin.server.Server, which is not imported yet
+        self._refused_at_s: float | None = None
+
+    def open(self) -> None:
+        """Open what is to be had; what is not is logged, and never a reason not to run."""
+        address = self._control_address
+        if address is not None and not self._is_control_named and sockets.uses_host_network():
+            self._log.info(
+                "control.off",
+                reason="host networking: the name would be everybody's on this machine; --control @NAME opens it",
+            )
+            address = None
+        try:
+            if address is not None:
+                self._open_control(address)
+        except OSError as problem:
+            self._log.error("control.failed", address=str(address), reason=problem.strerror or str(problem))
+        try:
+            if self._admin_address is not None:
+                self._wait_on(sockets.open_admin(self._admin_address), "admin.listening")
+        except OSError as problem:
+            reason = problem.strerror or str(problem)
+            self._log.error("admin.failed", address=str(self._admin_address), reason=reason)
+
+    def _open_control(self, address: Address) -> None:
+        control, health = sockets.open_pair(address)
+        self._wait_on(control, "control.listening")
+        if health is not None:
+            self._own(health)
+            self._health = HealthSocket(
+                health, not_ready=lambda: self._operator.not_ready, on_refused=self.refused
+            )
+
+    def _wait_on(self, sock: socket.socket, event: str) -> None:
+        self._own(sock)
+        self._waiting.append(sock)
+        self._loop.add_reader(sock.fileno(), self._asked)
+        self._log.info(event, address=sockets.name_of(sock))
+
+    def _own(self, sock: socket.socket) -> None:
+        self._sockets.append(sock)
+        path = sockets.path_of(sock)
+        if path is not None:
+            self._paths.append(path)
+
+    def _asked(self) -> None:
+        """Somebody waits in a queue: load what answers, once."""
+        for sock in self._waiting:
+            self._loop.remove_reader(sock.fileno())
+        if self._serving is None:
+            self._serving = self._loop.create_task(self._serve())
+
+    async def _serve(self) -> None:
+        try:
+            usual_s = sys.getswitchinterval()
+            sys.setswitchinterval(_SWITCH_INTERVAL_S)
+            try:
+                module = await self._loop.run_in_executor(
+                    None, importlib.import_module, "pyinit.admin.server"
+                )
+            finally:
+                sys.setswitchinterval(usual_s)
+            self._server = module.Server(self._operator, on_refused=self.refused, log=self._log)
+            await self._server.start(self._waiting)
+            await self._loop.shutdown_default_executor()  # its thread is of no more use
+        except Exception:  # noqa: BLE001  without it the app is served all the same
+            self._log.error(
+                "control.failed", reason="it could not be loaded", traceback=traceback.format_exc()
+            )
+
+    def refused(self, peer: Peer) -> None:
+        """One who may not ask: said once in a while, as it may ask for ever."""
+        now_s = self._loop.time()
+        if self._refused_at_s is None or now_s - self._refused_at_s >= _REFUSED_AGAIN_S:
+            self._refused_at_s = now_s
+            self._log.warning("control.refused", peer=str(peer), reason="our own user or root may ask")
+
+    async def close(self) -> None:
+        """Close everything; the end."""
+        if self._health is not None:
+            self._health.close()
+        if self._serving is None:
+            for sock in self._waiting:
+                self._loop.remove_reader(sock.fileno())
+        else:
+            self._serving.cancel()
+        if self._server is not None:
+            await self._server.stop()
+        for sock in self._sockets:
+            sock.close()
+        self._remove_paths()
+
+    def _remove_paths(self) -> None:
+        for path in self._paths:
+            Path(path).unlink(missing_ok=True)
+
+    def __repr__(self) -> str:
+        return f"Surface({len(self._sockets)} sockets, loaded={self._server is not None})"

@@ -1,0 +1,1 @@
+"""pyinitctl, the operator's command; standard library alone."""
