@@ -58,12 +58,14 @@ SLOW = frozenset(
 )
 INIT = Rule(ours=("errors", "log", "init."), never=SLOW - {"typing"})
 BEFORE_EXEC = SLOW - {"typing"}
+BEFORE_HEALTH = SLOW | {"http", "struct", "select", "subprocess", "ctypes", "collections", "__future__"}
 
 # The first that fits counts: a module, or a package with a dot at the end.
 RULES: dict[str, Rule] = {
     "__init__": Rule(stdlib=frozenset()),
     "__main__": Rule(lazily=("cli", "init.interpreter"), never=BEFORE_EXEC),
     "scripts.pyinit": Rule(ours=("__main__",), never=BEFORE_EXEC | {"os"}),
+    "scripts.pyinitctl": Rule(ours=("ctl.main",), never=BEFORE_EXEC | {"os"}),
     "isolated": Rule(ours=("__main__",), never=BEFORE_EXEC),
     "errors": Rule(stdlib=frozenset()),
     "log": Rule(never=BEFORE_EXEC),
@@ -100,11 +102,17 @@ RULES: dict[str, Rule] = {
                            "proxy.", "http1.")),
     "worker": Rule(ours=("assembly", "logsetup", "values", "log", "errors", "init.",
     "proxy."), others=frozenset(("uvloop",))),
-    "oversight": Rule(ours=("__version__", "admin.state", "drain.", "front", "init.child", "init.signals", "proxy.steering",
-                            "logsetup", "log")),
+    "oversight": Rule(ours=("__version__", "admin.state", "drain.", "front", "init.child", "init.signals",
+                            "proxy.steering", "logsetup", "log")),
     # Heavy, and loaded when an operator first asks.
     "admin.server": Rule(ours=("admin.", "log"), others=frozenset(("aiohttp",))),
     "admin.": Rule(ours=("admin.", "errors", "log", "values", "drain.outcomes", "proxy.stats")),
+    # A health check starts every few seconds for ever.
+    "ctl.main": Rule(ours=("ctl.health",), lazily=("ctl.commands",), never=BEFORE_HEALTH),
+    "ctl.health": Rule(ours=("ctl.find", "ctl.problem"), never=BEFORE_HEALTH),
+    "ctl.find": Rule(ours=("ctl.problem",), lazily=("values",), never=BEFORE_HEALTH),
+    "ctl.problem": Rule(stdlib=frozenset()),
+    "ctl.": Rule(ours=("ctl.", "values", "__version__"), never=frozenset(("asyncio",))),
     "dropin.": Rule(ours=("errors", "log", "init.", "dropin.", "__version__"), never=BEFORE_EXEC),
     "init.child": Rule(ours=INIT.ours),
     "init.": INIT,
@@ -245,7 +253,7 @@ def test_every_rule_is_for_something() -> None:
         assert rule in modules or any(module.startswith(rule) for module in modules if rule.endswith("."))
 
 
-@pytest.mark.parametrize("package", ["init", "dropin", "http1", "drain", "proxy"])
+@pytest.mark.parametrize("package", ["init", "dropin", "http1", "drain", "proxy", "ctl"])
 def test_a_package_is_a_docstring(package: str) -> None:
     (node,) = ast.parse((PACKAGE / package / "__init__.py").read_text()).body
     assert isinstance(node, ast.Expr)
@@ -283,6 +291,10 @@ def test_a_package_is_a_docstring(package: str) -> None:
         ("init.run", "import os\nos.waitpid(-1, 0)"),
         ("init.run", "import os\nos.execv('x', [])"),
         ("log", "import os\nos.set_blocking(2, False)"),
+        ("ctl.health", "import argparse"),
+        ("ctl.main", "from pyinit.ctl import commands"),
+        ("ctl.commands", "from pyinit.proxy import stats"),
+        ("ctl.client", "import aiohttp"),
     ],
 )
 def test_a_breach_is_found(module: str, source: str) -> None:

@@ -173,3 +173,33 @@ def test_the_proxy_header_is_imported_where_it_is_read() -> None:
     found = set(done.stdout.decode().split())
     assert "pyinit.proxy.server" in found
     assert not found & {"pyinit.http1.proxy_protocol", "pyinit.proxy.preamble"}
+
+
+def test_a_health_check_imports_a_socket_and_little_else() -> None:
+    """It is started every few seconds for ever: no argparse, no HTTP, not even socket."""
+    spy = f"""
+import os, sys
+sys.path.insert(0, {str(ROOT)!r})
+bare = set(sys.modules)
+import pyinit.ctl.main as main
+os._exit = lambda code: os.write(2, " ".join([str(code), *sorted(set(sys.modules) - bare)]).encode())
+main.main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", spy, "--control", "@pyinit-nobody", "health"],
+        env=pyinit_environment(),
+        capture_output=True,
+        check=True,
+        timeout=PATIENCE_S * TIME_SCALE,
+    )
+    code, *found = done.stderr.decode().splitlines()[-1].split()
+    assert code == "1"
+    ours = {
+        "pyinit",
+        "pyinit.ctl",
+        "pyinit.ctl.find",
+        "pyinit.ctl.health",
+        "pyinit.ctl.main",
+        "pyinit.ctl.problem",
+    }
+    assert set(found) == {"_socket", *ours}
