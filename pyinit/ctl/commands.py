@@ -13,7 +13,7 @@ from pyinit.ctl import find, health, render
 from pyinit.ctl.client import Client
 from pyinit.ctl.problem import ANSWER_IS_NO, LATE, USAGE, Nobody, Problem
 from pyinit.ctl.screen import OutputGone, Screen
-from pyinit.values import positive_seconds
+from pyinit.values import seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,7 +86,8 @@ def _run(words: list[str]) -> int:
         add(command)
     unknown = _first_word(words)
     if unknown is not None and unknown not in commands:
-        near = difflib.get_close_matches(unknown, commands, n=1)
+        near = [name for name in commands if name.startswith(unknown)]
+        near += difflib.get_close_matches(unknown, commands, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(commands)}"
         raise Problem(f"no command {unknown!r}: {hint}", USAGE)
     try:
@@ -206,7 +207,7 @@ def _add_stop(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         type=_seconds,
         const=float("inf"),
-        help="return when it has ended, or after S; exit code 1 where something was cut before that",
+        help="return when it has ended, or after S; exit code 1 where something was seen to be cut",
     )
     parser.set_defaults(action=_stop)
 
@@ -221,18 +222,18 @@ def _stop(given: argparse.Namespace) -> int:
 
 def _order(given: argparse.Namespace, path: str, is_over: Callable[[str], bool]) -> int:
     client = _client(given)
-    began_s = time.monotonic()
-    says = client.order(path)
     if given.wait is None:
-        Screen.write(says + "\n")
+        Screen.write(client.order(path) + "\n")
         return 0
-    last: dict[str, object] = {}
+    last = client.status()  # what an earlier drain has cut: after a stop there may be nobody left to say so
+    began_s = time.monotonic()
+    client.order(path)
     while True:
         try:
             now = client.status()
         except Nobody:
             break  # it has ended, and that is more than drained
-        if last and _number(now, "uptime_s") < _number(last, "uptime_s"):
+        if _number(now, "uptime_s") < _number(last, "uptime_s"):
             break  # so has it, and another has its name
         last = now
         if is_over(str(last.get("phase"))):
@@ -293,9 +294,12 @@ def _timeout_s(given: argparse.Namespace) -> float:
 
 def _seconds(text: str) -> float:
     try:
-        return positive_seconds(text)
+        value = seconds(text)
     except ValueError as problem:
         raise argparse.ArgumentTypeError(f"{text!r}: not {problem}") from None
+    if not value:
+        raise argparse.ArgumentTypeError(f"{text!r}: not more than 0")
+    return value
 
 
 class _Shown(Exception):
