@@ -270,8 +270,9 @@ def _add_log_level(parser: argparse.ArgumentParser) -> None:
 
 
 def _log_level(given: argparse.Namespace) -> int:
+    client = _client(given)
     try:
-        says = _client(given).order("/log-level", given.level)
+        says = client.order("/log-level", given.level)
     except Problem as problem:
         if problem.exit_code != USAGE:
             raise

@@ -30,10 +30,15 @@ def installed(prefix: Path, packages: str = "site-packages") -> Path:
     text = (ROOT / "pyinit/scripts/pyinit.py").read_text()
     script.write_text(text.replace("#!python", f"#!{sys.executable}", 1))
     script.chmod(0o755)
+    isolate(script)
+    return script
+
+
+def isolate(script: Path) -> None:
+    """As the README says to."""
     (command,) = re.findall(r"sed -i '([^']+)' \"\$\(command -v pyinit\)\"", (ROOT / "README.md").read_text())
     subprocess.run(["sed", "-i", command, script], check=True)
     assert script.read_text().startswith(f"#!{sys.executable} -IS\n")
-    return script
 
 
 def output(*words: str | Path) -> str:
@@ -66,6 +71,18 @@ def test_a_copy_that_lies_elsewhere_goes_by_its_interpreter(tmp_path: Path) -> N
     copy.write_text(text)
     copy.chmod(0o755)
     assert output(copy, "-s", "--", "echo", "up") == "up\n"
+
+
+def test_pyinitctl_finds_them_too(tmp_path: Path) -> None:
+    script = installed(tmp_path).with_name("pyinitctl")
+    text = (ROOT / "pyinit/scripts/pyinitctl.py").read_text()
+    script.write_text(text.replace("#!python", f"#!{sys.executable}", 1))
+    script.chmod(0o755)
+    isolate(script)
+    assert output(script, "--version").startswith("pyinitctl ")
+    link = tmp_path / "ctl"
+    link.symlink_to(script)
+    assert output(link, "--help").startswith("usage: pyinitctl ")
 
 
 @pytest.mark.node
