@@ -8,7 +8,7 @@ import _socket
 import os
 import sys
 
-from pyinit.ctl.problem import USAGE, Nobody, Problem
+from pyinit.ctl.problem import FORBIDDEN, USAGE, Nobody, Problem, is_late
 
 HEALTH_SUFFIX = ".health"
 _USUAL = "@pyinit"
@@ -167,24 +167,33 @@ def candidates(
 def choose(given: str | None, variable: str | None, timeout_s: float) -> Place:
     """The one that is meant: of several the one in our own PID namespace, which is our container's."""
     found = candidates(given, variable)
-    if len(found) > 1:
-        near = [text for text in found if _is_near(Place(text).health(), timeout_s)]
-        if len(near) == 1:
-            return Place(near[0])
-        if not variable:
-            raise Problem(
-                f"several pyinits in this network namespace: {', '.join(found)}; say which with --control"
-                f" {found[0]} or PYINIT_CONTROL",
-                USAGE,
-            )
+    if len(found) == 1:
+        return Place(found[0])
+    near, late = [], []
+    for text in found:
+        try:
+            if _is_near(Place(text).health(), timeout_s):
+                near.append(text)
+        except TimeoutError:
+            late.append(text)
+        except OSError:
+            continue  # it has just gone, or may not be opened
+    if len(near) == 1:
+        return Place(near[0])
+    if late:
+        # It may be ours, and a neighbour's answer would be taken for it.
+        raise is_late(late[0], timeout_s)
+    if not variable:
+        raise Problem(
+            f"several pyinits in this network namespace: {', '.join(found)}; say which with --control {found[0]}"
+            " or PYINIT_CONTROL",
+            USAGE,
+        )
     return Place(found[0])
 
 
 def _is_near(place: Place, timeout_s: float) -> bool:
-    try:
-        sock = connect(place, timeout_s)
-    except OSError:
-        return False
+    sock = connect(place, timeout_s)
     listener = listener_of(sock)
     sock.close()
     return listener is not None and listener[0] > 0
@@ -192,8 +201,6 @@ def _is_near(place: Place, timeout_s: float) -> bool:
 
 def explain(problem: OSError, place: Place, timeout_s: float) -> Problem:
     """Why there is no connection, as a sentence."""
-    from pyinit.ctl.problem import FORBIDDEN, is_late  # noqa: PLC0415  where it went wrong
-
     if isinstance(problem, TimeoutError):
         return is_late(place.text, timeout_s)
     if isinstance(problem, PermissionError):

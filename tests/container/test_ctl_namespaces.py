@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -174,6 +175,36 @@ def test_of_several_each_container_finds_its_own(env: dict[str, str]) -> None:
         assert said(ctl("stop", before=apps[2].exec, env=env))[0] == 0
         assert apps[2].wait() == 0
         assert ctl("health", before=apps[0].exec, env=env).stdout == "ready\n"
+
+
+# Connects until the queue is full; what has been put there stays when it leaves.
+FILL = """
+import socket
+while True:
+    sock = socket.socket(socket.AF_UNIX)
+    sock.setblocking(False)
+    try:
+        sock.connect("\\0pyinit-2.health")
+    except BlockingIOError:
+        break
+"""
+
+
+def test_a_neighbour_does_not_answer_for_one_that_is_stuck() -> None:
+    """After minutes of checks nothing can be learned of it any more, not even whose it is."""
+    env = {"PYINIT_CONTROL": "@pyinit"}
+    with Network() as network, containers(network, 2, env=env) as (_, stuck):
+        into = stuck.exec
+        stuck.signal(signal.SIGSTOP)
+        late = "pyinitctl: {} does not answer within 1 s: pyinit is stuck, or stopped\n".format
+        assert said(ctl("health", "--timeout", "1", before=into, env=env)) == (1, "", late("@pyinit-2"))
+        subprocess.run([*into, sys.executable, "-c", FILL], check=True, timeout=PATIENCE_S * TIME_SCALE)
+        for changes in (env, {}):
+            assert said(ctl("health", "--timeout", "1", before=into, env=changes)) == (
+                1,
+                "",
+                late("@pyinit-2"),
+            )
 
 
 def test_of_several_status_lists_all_and_what_orders_needs_a_name() -> None:
