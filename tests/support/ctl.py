@@ -32,15 +32,17 @@ def control_name() -> str:
 def ctl(
     *words: str, before: Iterable[str] = (), env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run it to its end.
+    """Run it to its end; a health check has more than its usual 2 s, as a slow machine is no unhealthy pyinit.
 
     Args:
         words: after ``pyinitctl``.
         before: words in front: a program that ends by running what follows.
         env: changes to the environment.
     """
+    patience = ["--timeout", f"{PATIENCE_S * TIME_SCALE / 2:.0f}"]
+    patient = patience if "health" in words and "--timeout" not in words else []
     return subprocess.run(
-        [*before, CTL_PATH, *words],
+        [*before, CTL_PATH, *words, *patient],
         env=pyinit_environment(env),
         stdin=subprocess.DEVNULL,
         capture_output=True,
