@@ -44,7 +44,7 @@ class Child:
 
     Attributes:
         code: the child's exit code; None while it runs.
-        reaped_count: processes reaped that were not the child.
+        reaped_count: processes reaped that were neither the child nor known to on_other_exit.
     """
 
     def __init__(
@@ -105,9 +105,9 @@ class Child:
                 self._log.info("child.exited", **fields)
                 self._on_exit(self.code)
                 continue
-            self.reaped_count += 1
             if self._on_other_exit is not None and self._on_other_exit(pid, reaper.exit_code(status)):
                 continue
+            self.reaped_count += 1
             if self._warn_on_reap:
                 self._log.warning("process.reaped", pid=pid)
             else:
