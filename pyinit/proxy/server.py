@@ -83,7 +83,8 @@ class ProxyServer:
         self.idle_close_at_s: float | None = None
         self.are_streams_leaving = False
         self.event_streams_end_at_s: float | None = None  # each its delay later
-        self.now_s = asyncio.get_running_loop().time
+        # Not the loop's: uvloop's has milliseconds, and those of the turn's beginning.
+        self.now_s = time.monotonic
         self._on_quiet = on_quiet
         self._on_new_connection = on_new_connection
         self._loop = asyncio.get_running_loop()
