@@ -103,10 +103,15 @@ class Oversight:
             census=now.census,
             stats=now.stats,
             outcomes=now.outcomes,
+            levels=now.levels,
+            in_flight=now.in_flight,
+            oldest=now.oldest,
             signals=dict(self._app.signals),
             reaped_count=child.reaped_count,
             log_level=self._log.level,
-            log_dropped_count=self._sink.dropped_count,
+            log_dropped_count=self._sink.dropped_count + now.stats.log_lines_dropped,
+            workers_serving=now.workers_serving,
+            worker_exits=now.worker_exits,
         )
 
     def _stop(self, now_s: float) -> StopState | None:

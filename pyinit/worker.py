@@ -91,7 +91,14 @@ class _Process:
         networks = tuple(values.Network(text) for text in message.trusted)
         config = replace(message.proxy, trusted=networks)
         self._log = log
-        self._worker = Worker(message, config, send=self.link.send, on_end=self._finish, log=log)
+        self._worker = Worker(
+            message,
+            config,
+            send=self.link.send,
+            on_end=self._finish,
+            dropped_count=lambda: self._sink.dropped_count,
+            log=log,
+        )
         # What start-up made stays to the end; the collector need not walk it again and again.
         gc.collect()
         gc.freeze()

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from pyinit.proxy.stats import Levels
+
 if TYPE_CHECKING:
-    from pyinit.drain.outcomes import Outcomes
+    from pyinit.drain.outcomes import InFlight, Outcomes
     from pyinit.proxy.stats import Stats
 
 
@@ -60,23 +62,6 @@ class ChildState:
 
 
 @dataclass(frozen=True, slots=True)
-class OldExchange:
-    """An exchange or tunnel in flight.
-
-    Attributes:
-        method: of the request; empty for a tcp: tunnel.
-        target: as it may be logged.
-        age_s: since its request came.
-        peer: the client's address.
-    """
-
-    method: str
-    target: str
-    age_s: float
-    peer: str
-
-
-@dataclass(frozen=True, slots=True)
 class RunState:
     """One moment of a run.
 
@@ -98,11 +83,15 @@ class RunState:
         census: client connections by state.
         stats: since the start.
         outcomes: since the stop's beginning.
-        oldest: exchanges in flight, the oldest first; some.
+        levels: what the proxies have now.
+        in_flight: exchanges and tunnels by kind.
+        oldest: of those, the oldest first; some.
         signals: those received, by name.
-        reaped_count: processes reaped that were not the child.
+        reaped_count: processes reaped that were neither the child nor workers.
         log_level: the least that is logged.
         log_dropped_count: lines that nobody took.
+        workers_serving: of the workers, those that run and have loaded.
+        worker_exits: workers that ended before their time; each has a successor.
     """
 
     pid: int
@@ -122,11 +111,15 @@ class RunState:
     census: dict[str, int]
     stats: Stats
     outcomes: Outcomes
-    oldest: tuple[OldExchange, ...] = ()
+    levels: Levels = field(default_factory=Levels)
+    in_flight: dict[str, int] = field(default_factory=dict)
+    oldest: tuple[InFlight, ...] = ()
     signals: dict[str, int] = field(default_factory=dict)
     reaped_count: int = 0
     log_level: str = "info"
     log_dropped_count: int = 0
+    workers_serving: int = 1
+    worker_exits: int = 0
 
 
 class Operator(Protocol):

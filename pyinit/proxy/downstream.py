@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from pyinit.drain.outcomes import CutExchange
+from pyinit.drain.outcomes import InFlight
 from pyinit.drain.tracker import State
 from pyinit.errors import ProtocolError
 from pyinit.http1 import replies
@@ -426,7 +426,7 @@ class Downstream(asyncio.BufferedProtocol):
     def _report_cut(self, since_s: float) -> None:
         """Count a request that no exchange stands for."""
         age_s = round(self.server.now_s() - since_s, 3)
-        self.server.outcomes.add_cut(CutExchange("", "", age_s, self.peer))
+        self.server.outcomes.add_cut(InFlight("", "", age_s, self.peer))
 
     def drop(self) -> None:
         """Close without a word: nothing was asked."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
-from pyinit.drain.outcomes import CutExchange
+from pyinit.drain.outcomes import InFlight, Kind
 from pyinit.drain.tracker import State
 from pyinit.errors import (
     DrainAborted,
@@ -153,6 +153,7 @@ class Exchange:
         if limit is not None and isinstance(framer, ChunkedBody) and framer.data_bytes > limit:
             raise ProtocolError("the request body is longer than --body-max", 413)
         self._bytes_in += end
+        self.downstream.server.stats.bytes_in += end
         if framer.complete:
             self._has_request = True
             self._waiting_since_s = self.downstream.server.now_s()
@@ -184,7 +185,7 @@ class Exchange:
 
     def _client_broke(self, fault: ProtocolError) -> None:
         """A fault in the body: the app must not take what it has for a whole message."""
-        self._is_over = True
+        self._over()
         if self.upstream is not None:
             self.upstream.abort()
             self.upstream = None
@@ -204,7 +205,8 @@ class Exchange:
         """See Relay: nobody is there for the answer; the app sees its request aborted."""
         if self._is_over:
             return
-        self._is_over = True
+        self._over()
+        self.downstream.server.stats.clients_lost += 1
         if self.upstream is not None:
             self.upstream.abort()
             self.upstream = None
@@ -221,7 +223,7 @@ class Exchange:
             answer = replies.options_reply(date_line, close=close)
         downstream.transport.write(answer)
         downstream.server.stats.responses[2] += 1
-        self._is_over = True
+        self._over()
         if downstream.server.is_stopping:
             self._count_finished()
         downstream.exchange_ended(keep=not close)
@@ -253,6 +255,7 @@ class Exchange:
     def connect_failed(self, error: PyinitError) -> None:
         """See Relay."""
         if not self._is_over and self.downstream.relay is self:
+            self.downstream.server.stats.upstream_connect_failures += 1
             self._fail(error)
 
     def app_eof(self) -> None:
@@ -272,7 +275,7 @@ class Exchange:
         upstream.abort()
         if self._response_is_complete:
             # The app answered early and left; what the client still sends has no taker.
-            self._end(keep=False)
+            self._end(self.downstream.server.now_s(), keep=False)
             return
         is_untouched = self._response is None and not upstream.reader.held_bytes and not self._interim_count
         error = UpstreamClosed(reused=upstream.was_reused, response_bytes=0 if is_untouched else 1)
@@ -357,7 +360,9 @@ class Exchange:
             date_line=b"" if head.has_date else server.date_line(),
             kept=server.kept_lines,
         )
-        server.stats.responses[head.status // 100] += 1
+        stats = server.stats
+        stats.responses[head.status // 100] += 1
+        stats.app_answered(server.now_s() - self._waiting_since_s)
         self._send(out, data, end)
         self._after_read(end, len(data))
 
@@ -387,8 +392,11 @@ class Exchange:
             body.spans = []
         elif end < len(data):
             data = data[:end]
+        downstream = self.downstream
         self._bytes_out += len(data)
-        transport = self.downstream.transport
+        # Here, and not at the exchange's end: what is endless is seen as it runs, and no way out can forget it.
+        downstream.server.stats.bytes_out += len(data)
+        transport = downstream.transport
         if not head:
             if data:
                 transport.write(data)
@@ -447,7 +455,7 @@ class Exchange:
             self.downstream.server.log.warning("upstream.extra_bytes", target=self.log_target)
             upstream.abort()
             if not self._has_request:
-                self._end(keep=False)
+                self._end(self.downstream.server.now_s(), keep=False)
 
     def _switch(self, head: ResponseHead, rest: bytes) -> None:
         """101: what was offered is accepted, and both connections carry bytes from here on."""
@@ -471,6 +479,7 @@ class Exchange:
 
     def _finish(self) -> None:
         """Both messages are complete."""
+        now_s = self.downstream.server.now_s()
         upstream, response = self.upstream, self._response
         assert response is not None  # noqa: S101  complete means it came
         if upstream is not None:
@@ -485,17 +494,18 @@ class Exchange:
                 and (self._request_body is None or not upstream.transport.get_write_buffer_size())
                 and not isinstance(self._response_body, UntilCloseBody)
             ):
-                now_s = self.downstream.server.now_s()
                 upstream.release(now_s, idle_until_s(response.keep_alive_s, now_s))
             else:
                 upstream.relay = None
                 upstream.close()
-        self._end(keep=not self._closes)
+        self._end(now_s, keep=not self._closes)
 
-    def _end(self, *, keep: bool) -> None:
+    def _end(self, now_s: float, *, keep: bool) -> None:
         self._is_over = True
         downstream = self.downstream
         server = downstream.server
+        if self._events is None:  # whose length says how long its client stayed
+            server.stats.exchange_ended(now_s - self.began_s)
         if server.is_stopping:
             self._count_finished()
         if server.config.access_log:
@@ -504,11 +514,18 @@ class Exchange:
 
     # -- failure ---------------------------------------------------------------------------------------------
 
+    def _over(self) -> None:
+        """It ends by other ways than _end: what it took until then counts as well."""
+        self._is_over = True
+        if self._events is None:
+            server = self.downstream.server
+            server.stats.exchange_ended(server.now_s() - self.began_s)
+
     def _fail(self, error: PyinitError) -> None:
         """The app's side has failed, or we end it: an answer where none has begun, else a cut."""
         if self._is_over:
             return
-        self._is_over = True
+        self._over()
         downstream = self.downstream
         if isinstance(error, UpstreamError):
             downstream.server.stats.upstream_failures += 1
@@ -548,11 +565,18 @@ class Exchange:
         self._report_cut()
 
     def _report_cut(self) -> None:
-        server = self.downstream.server
-        age_s = round(server.now_s() - self.began_s, 3)
-        server.outcomes.add_cut(
-            CutExchange(self._head.method.decode(), self.log_target, age_s, self.downstream.peer)
-        )
+        self.downstream.server.outcomes.add_cut(self.as_in_flight())
+
+    @property
+    def kind(self) -> Kind:
+        """See Relay."""
+        return Kind.EXCHANGE if self._events is None else Kind.STREAM
+
+    def as_in_flight(self) -> InFlight:
+        """See Relay."""
+        downstream = self.downstream
+        age_s = round(downstream.server.now_s() - self.began_s, 3)
+        return InFlight(self._head.method.decode(), self.log_target, age_s, downstream.peer, self.kind)
 
     def check(self, now_s: float) -> None:
         """See Relay."""

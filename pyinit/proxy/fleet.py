@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, assert_never
 from pyinit.errors import SpawnError
 from pyinit.proxy import ipc, listener
 from pyinit.proxy.link import Link
-from pyinit.proxy.shares import sum_outcomes, sum_stats
+from pyinit.proxy.shares import sum_levels, sum_outcomes, sum_stats
 from pyinit.proxy.stats import Stats
 from pyinit.proxy.steering import Snapshot
+from pyinit.proxy.survey import oldest_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -64,7 +65,7 @@ class _Slot:
         self.pid: int | None = None
         self.link: Link | None = None
         self.report = ipc.Report()
-        self.past: list[ipc.Report] = []
+        self.past = ipc.Report()  # of all that had it before, added up
         self.has_spoken = False  # it has loaded, and been configured
         self.is_quiet = False
         self.upstreams_gone = False
@@ -79,11 +80,11 @@ class _Slot:
 class _Question:
     """A census that is being taken."""
 
-    __slots__ = ("awaited", "census", "then")
+    __slots__ = ("answers", "awaited", "then")
 
     def __init__(self, awaited: set[int], then: Callable[[Snapshot], None]) -> None:
         self.awaited = awaited
-        self.census: Counter[str] = Counter()
+        self.answers: list[ipc.Report] = []
         self.then = then
 
 
@@ -122,6 +123,7 @@ class Fleet:
         self._orders: list[ipc.Order] = []  # for all, in order; a successor is given them again
         self._questions: dict[int, _Question] = {}
         self._question_count = 0
+        self._exit_count = 0
         self._own_stats = Stats()
         self._changed = asyncio.Event()
         self._is_stopping = False
@@ -238,7 +240,7 @@ class Fleet:
         return sum_stats([self._own_stats, *(report.stats for report in self._reports())])
 
     def _reports(self) -> list[ipc.Report]:
-        return [report for slot in self._slots for report in (*slot.past, slot.report)]
+        return [report for slot in self._slots for report in (slot.past, slot.report)]
 
     # -- workers ---------------------------------------------------------------------------------------------
 
@@ -279,7 +281,12 @@ class Fleet:
         if self._is_ending:
             return True
         self._log.error("worker.exited", worker=slot.index, pid=pid, code=code)
-        slot.past.append(slot.report)
+        self._exit_count += 1
+        # Added up, as one that crashes again and again would have this grow without an end.
+        slot.past = ipc.Report(
+            stats=sum_stats((slot.past.stats, slot.report.stats)),
+            outcomes=sum_outcomes((slot.past.outcomes, slot.report.outcomes)),
+        )
         slot.report = ipc.Report()
         if not self._is_stopping:
             self._retry(slot)
@@ -336,7 +343,7 @@ class Fleet:
                 question = self._questions.get(message.number)
                 if question is not None and slot.index in question.awaited:
                     question.awaited.discard(slot.index)
-                    question.census.update(message.census)
+                    question.answers.append(message)
                     self._answer_complete()
             case (
                 ipc.Configure()
@@ -363,8 +370,27 @@ class Fleet:
 
     def _answer(self, number: int) -> None:
         question = self._questions.pop(number, None)
-        if question is not None:
-            question.then(Snapshot(dict(question.census), self.stats, self.outcomes, len(self._slots)))
+        if question is None:
+            return
+        answers = question.answers
+        census: Counter[str] = Counter()
+        in_flight: Counter[str] = Counter()
+        for answer in answers:
+            census.update(answer.census)
+            in_flight.update(answer.in_flight)
+        question.then(
+            Snapshot(
+                dict(census),
+                self.stats,
+                self.outcomes,
+                sum_levels(answer.levels for answer in answers),
+                dict(in_flight),
+                oldest_of(it for answer in answers for it in answer.oldest),
+                workers=len(self._slots),
+                workers_serving=sum(slot.link is not None and slot.has_spoken for slot in self._slots),
+                worker_exits=self._exit_count,
+            )
+        )
 
     # -- quiet -----------------------------------------------------------------------------------------------
 

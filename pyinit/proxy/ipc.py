@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
 
-from pyinit.drain.outcomes import CutExchange, Outcomes
+from pyinit.drain.outcomes import InFlight, Kind, Outcomes
 from pyinit.proxy.config import ProxyConfig, UpstreamAddress
-from pyinit.proxy.stats import Stats
+from pyinit.proxy.stats import Levels, Stats
 
-# The longest is a report of CUT_LISTED_MAX cut exchanges; beyond this the other end is broken, not talkative.
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# The longest is a report of CUT_LISTED_MAX cut exchanges and the oldest; beyond this the other end is broken.
 MESSAGE_MAX_BYTES = 4 << 20
 # --head-max can be megabytes; nobody reads a target of more than this in a report.
 _TARGET_MAX = 2000
@@ -118,12 +122,18 @@ class Report:
         census: client connections by state.
         stats: since its start.
         outcomes: since the stop's beginning.
+        levels: of this moment.
+        in_flight: exchanges and tunnels by kind.
+        oldest: of those, the oldest first.
     """
 
     number: int = 0
     census: dict[str, int] = field(default_factory=dict)
     stats: Stats = field(default_factory=Stats)
     outcomes: Outcomes = field(default_factory=Outcomes)
+    levels: Levels = field(default_factory=Levels)
+    in_flight: dict[str, int] = field(default_factory=dict)
+    oldest: tuple[InFlight, ...] = ()
 
 
 Order = (
@@ -168,7 +178,9 @@ def encode(message: Message) -> bytes:
         message = replace(message, proxy=replace(message.proxy, trusted=()))
     value: dict[str, object] = asdict(message)
     if isinstance(message, Report):
-        value["outcomes"] = asdict(_shortened(message.outcomes))
+        outcomes = message.outcomes
+        value["outcomes"] = asdict(replace(outcomes, cut=_shortened(outcomes.cut)))
+        value["oldest"] = [asdict(it) for it in _shortened(message.oldest)]
     value["kind"] = type(message).__name__
     return json.dumps(value, separators=(",", ":"), default=_from_bytes).encode() + b"\n"
 
@@ -213,9 +225,11 @@ def decode(line: bytes) -> Message:
             value["trusted"] = tuple(value["trusted"])
             value["listeners"] = tuple((fd, is_raw) for fd, is_raw in value["listeners"])
         elif kind is Report:
-            cut = [CutExchange(**exchange) for exchange in value["outcomes"].pop("cut")]
+            cut = _in_flight(value["outcomes"].pop("cut"))
             value["outcomes"] = Outcomes(**value["outcomes"], cut=cut)
             value["stats"] = Stats(**value["stats"])
+            value["levels"] = Levels(**value["levels"])
+            value["oldest"] = tuple(_in_flight(value["oldest"]))
         return kind(**value)
     except (AttributeError, KeyError, TypeError, ValueError) as problem:
         raise ValueError(f"no message: {line[:80]!r}: {problem!r}") from problem
@@ -247,9 +261,12 @@ def _from_bytes(value: object) -> str:
     raise TypeError(f"{value!r} has no form in JSON")
 
 
-def _shortened(outcomes: Outcomes) -> Outcomes:
-    cut = [
+def _in_flight(values: list[dict[str, Any]]) -> list[InFlight]:
+    return [InFlight(**{**value, "kind": Kind(value["kind"])}) for value in values]
+
+
+def _shortened(listed: Iterable[InFlight]) -> list[InFlight]:
+    return [
         replace(it, target=it.target[:_TARGET_MAX] + "...") if len(it.target) > _TARGET_MAX else it
-        for it in outcomes.cut
+        for it in listed
     ]
-    return replace(outcomes, cut=cut)

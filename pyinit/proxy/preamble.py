@@ -33,6 +33,9 @@ class Preamble:
         downstream: told by ``announced``.
     """
 
+    kind = None  # nothing has been asked yet
+    began_s = 0.0
+
     __slots__ = ("_reader", "downstream", "upstream")
 
     def __init__(self, downstream: Downstream) -> None:
@@ -78,6 +81,9 @@ class Preamble:
         """See Relay."""
 
     def connect_failed(self, error: PyinitError) -> None:
+        """See Relay."""
+
+    def as_in_flight(self) -> None:
         """See Relay."""
 
     def check(self, now_s: float) -> None:

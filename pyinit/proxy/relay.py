@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from pyinit.drain.outcomes import InFlight, Kind
     from pyinit.errors import PyinitError
     from pyinit.proxy.downstream import Downstream
     from pyinit.proxy.upstream import Upstream
@@ -23,6 +24,20 @@ class Relay(Protocol):
 
     upstream: Upstream | None
     downstream: Downstream
+
+    @property
+    def began_s(self) -> float:
+        """When its request came."""
+        ...
+
+    @property
+    def kind(self) -> Kind | None:
+        """What it is; None for what nobody waits for."""
+        ...
+
+    def as_in_flight(self) -> InFlight | None:
+        """As a report lists it, now; None as above."""
+        ...
 
     def client_data(self, data: bytes) -> None:
         """Bytes from the client."""

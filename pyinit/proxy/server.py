@@ -26,7 +26,7 @@ from pyinit.proxy.stats import Stats
 from pyinit.proxy.upstream import Upstream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Collection, Coroutine
 
     from pyinit.errors import DrainAborted
     from pyinit.http1.forward import Forwarder
@@ -332,6 +332,11 @@ class ProxyServer:
                 self.hold_where_full(upstream)
             else:
                 upstream.gate.release(MEMORY)
+
+    @property
+    def held_ends(self) -> Collection[Downstream | Upstream]:
+        """Connections whose peer does not read: what it has not taken is held."""
+        return self._held.keys()
 
     def hold_where_full(self, upstream: Upstream) -> None:
         """Stop reading the app while the memory is used up, but not where only reading it can free some.

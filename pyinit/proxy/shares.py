@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 from pyinit.drain.outcomes import CUT_LISTED_MAX, Outcomes
-from pyinit.proxy.stats import Stats
+from pyinit.proxy.stats import Levels, Stats
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,6 +43,15 @@ def sum_outcomes(parts: Iterable[Outcomes]) -> Outcomes:
             # Counts, and the list of those that were cut: each adds up with +.
             setattr(total, it.name, getattr(total, it.name) + getattr(part, it.name))
     del total.cut[CUT_LISTED_MAX:]
+    return total
+
+
+def sum_levels(parts: Iterable[Levels]) -> Levels:
+    """What all of them have together."""
+    total = Levels()
+    for part in parts:
+        for it in fields(Levels):
+            setattr(total, it.name, getattr(total, it.name) + getattr(part, it.name))
     return total
 
 

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+
+from pyinit.proxy import survey
+from pyinit.proxy.stats import Levels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pyinit.drain.outcomes import Outcomes
+    from pyinit.drain.outcomes import InFlight, Outcomes
     from pyinit.errors import DrainAborted
     from pyinit.proxy.server import ProxyServer
     from pyinit.proxy.stats import Stats
@@ -33,13 +36,23 @@ class Snapshot:
         census: client connections by state; those that are none are left out.
         stats: since the start.
         outcomes: since the stop's beginning.
+        levels: of this moment.
+        in_flight: exchanges and tunnels by kind; those that are none are left out.
+        oldest: of those, the oldest first; survey.OLDEST_MAX at most.
         workers: how many proxies it is of.
+        workers_serving: of those, the ones that run, and have loaded.
+        worker_exits: proxies that have ended before their time.
     """
 
     census: dict[str, int]
     stats: Stats
     outcomes: Outcomes
+    levels: Levels = field(default_factory=Levels)
+    in_flight: dict[str, int] = field(default_factory=dict)
+    oldest: tuple[InFlight, ...] = ()
     workers: int = 1
+    workers_serving: int = 1
+    worker_exits: int = 0
 
 
 class Front(Protocol):
@@ -181,7 +194,8 @@ class Single:
         """How things stand now."""
         server = self.server
         census = {state.value: count for state, count in server.connections.census().items() if count}
-        return Snapshot(census, server.stats, server.outcomes)
+        in_flight, oldest = survey.in_flight(server)
+        return Snapshot(census, server.stats, server.outcomes, survey.levels(server), in_flight, oldest)
 
     def exited(self, pid: int, code: int) -> bool:  # noqa: ARG002  see Front: none is ours
         """See Front."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pyinit.drain.outcomes import CutExchange
+from pyinit.drain.outcomes import InFlight, Kind
 from pyinit.drain.tracker import State
 from pyinit.proxy.flow import CONNECTING, PEER_IS_FULL
 
@@ -24,6 +24,8 @@ class Tunnel:
         target: of that request, as it may be logged.
         began_s: when it came.
     """
+
+    kind = Kind.TUNNEL
 
     __slots__ = (
         "_app_ended",
@@ -74,7 +76,10 @@ class Tunnel:
 
     def connect_failed(self, error: PyinitError) -> None:
         """See Relay. Without HTTP there is no answer but a reset: a FIN would look like an empty success."""
-        self.downstream.server.log.warning("upstream.connect_failed", reason=str(error))
+        server = self.downstream.server
+        server.stats.upstream_failures += 1
+        server.stats.upstream_connect_failures += 1
+        server.log.warning("upstream.connect_failed", reason=str(error))
         self.downstream.cut()
 
     def client_data(self, data: bytes) -> None:
@@ -82,6 +87,7 @@ class Tunnel:
         if self.downstream.is_newcomer:
             self.downstream.is_newcomer = False
             self.downstream.server.first_request(None)
+        self.downstream.server.stats.bytes_in += len(data)
         if self.upstream is None:
             self._first += data  # read before the gate closed: one read at most
             self.downstream.hold_unsent(len(self._first))
@@ -90,6 +96,7 @@ class Tunnel:
 
     def app_data(self, data: bytes) -> None:
         """See Relay."""
+        self.downstream.server.stats.bytes_out += len(data)
         self.downstream.transport.write(data)
 
     def client_eof(self) -> None:
@@ -135,14 +142,16 @@ class Tunnel:
 
     def _report_cut(self) -> None:
         """Count it, and end the app's side."""
-        downstream = self.downstream
-        server = downstream.server
-        server.outcomes.add_cut(
-            CutExchange(self.method, self.target, round(server.now_s() - self.began_s, 3), downstream.peer)
-        )
+        self.downstream.server.outcomes.add_cut(self.as_in_flight())
         if self.upstream is not None:
             self.upstream.abort()
             self.upstream = None
+
+    def as_in_flight(self) -> InFlight:
+        """See Relay."""
+        downstream = self.downstream
+        age_s = round(downstream.server.now_s() - self.began_s, 3)
+        return InFlight(self.method, self.target, age_s, downstream.peer, self.kind)
 
     def _count(self) -> None:
         """It has ended by itself."""

@@ -20,6 +20,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from pyinit.drain.outcomes import Kind
 from pyinit.http1.websocket import GOING_AWAY, FrameFollower, close_frame
 from pyinit.proxy.flow import MEMORY, PEER_IS_FULL
 from pyinit.proxy.tunnel import Tunnel
@@ -38,6 +39,8 @@ APP_FIN_S = 1.0
 
 class WebSocketTunnel(Tunnel):
     """See Tunnel; both ends are connected from the start."""
+
+    kind = Kind.WEBSOCKET
 
     __slots__ = (
         "_app_heard_s",
@@ -71,6 +74,7 @@ class WebSocketTunnel(Tunnel):
             self._client_data_leaving(data)
             return
         self._from_client.follow(data)
+        self.downstream.server.stats.bytes_in += len(data)
         if self.upstream is not None:
             self.upstream.transport.write(data)
 
@@ -80,6 +84,7 @@ class WebSocketTunnel(Tunnel):
             self._app_data_leaving(data)
             return
         self._from_app.follow(data)
+        self.downstream.server.stats.bytes_out += len(data)
         self.downstream.transport.write(data)
 
     # -- leaving ---------------------------------------------------------------------------------------------
@@ -121,6 +126,7 @@ class WebSocketTunnel(Tunnel):
         now_s = self._client_heard_s = self.downstream.server.now_s()
         if not self._has_closed_app and not follower.has_closed:
             end = follower.follow_to_boundary(data)
+            self.downstream.server.stats.bytes_in += end
             if self.upstream is not None:
                 self.upstream.transport.write(data[:end])
             data = data[end:]
@@ -136,6 +142,7 @@ class WebSocketTunnel(Tunnel):
         now_s = self._app_heard_s = self.downstream.server.now_s()
         if not self._has_closed_client and not follower.has_closed:
             end = follower.follow_to_boundary(data)
+            self.downstream.server.stats.bytes_out += end
             self.downstream.transport.write(data[:end])
             data = data[end:]
             if follower.is_at_boundary:

@@ -29,6 +29,7 @@ class Worker:
         config: from that message, with the networks that its texts stand for.
         send: says something to PID 1.
         on_end: called when everything is closed, and the last report sent.
+        dropped_count: how many lines of the log nobody took.
         log: for events.
     """
 
@@ -39,6 +40,7 @@ class Worker:
         *,
         send: Callable[[ipc.Notice], None],
         on_end: Callable[[], None],
+        dropped_count: Callable[[], int],
         log: EventLog,
     ) -> None:
         server = ProxyServer(
@@ -56,6 +58,7 @@ class Worker:
         self._said_quiet = False
         self._pool_closing: asyncio.Task[None] | None = None
         self._on_end = on_end
+        self._dropped_count = dropped_count
 
         self._report(0)  # the first word: we are there
 
@@ -117,7 +120,10 @@ class Worker:
 
     def _report(self, number: int) -> None:
         now = self._single.snapshot()
-        self._send(ipc.Report(number, now.census, now.stats, now.outcomes))
+        now.stats.log_lines_dropped = self._dropped_count()
+        self._send(
+            ipc.Report(number, now.census, now.stats, now.outcomes, now.levels, now.in_flight, now.oldest)
+        )
 
     def __repr__(self) -> str:
         return f"Worker({self._single!r})"

@@ -6,12 +6,15 @@ import socket
 
 import pytest
 
+from pyinit.drain.outcomes import InFlight, Kind
 from pyinit.errors import SpawnError
 from pyinit.proxy import ipc
 from pyinit.proxy.config import ProxyConfig, UpstreamAddress
 from pyinit.proxy.fleet import Fleet
 from pyinit.proxy.link import Link
+from pyinit.proxy.stats import Levels, Stats
 from pyinit.proxy.steering import Snapshot
+from tests.support.proxy_world import eventually
 
 CONFIG = ProxyConfig(upstream=UpstreamAddress(path="/app"))
 
@@ -209,3 +212,50 @@ async def test_a_link_that_nobody_reads_is_ended_before_it_fills_our_memory() ->
             link.send(ipc.Cut("x" * 100_000, 503))
     assert ends == ["it does not read"]
     assert not link.is_open
+
+
+@pytest.mark.asyncio
+async def test_counters_never_go_down_when_a_worker_is_replaced() -> None:
+    """One that does is read as a restart, and all that it stands at as new."""
+    world = World(1)
+    world.fleet.start()
+    taken: list[Snapshot] = []
+    for life in range(3):
+        await eventually(lambda life=life: len(world.ends) > life, "a successor")  # type: ignore[misc]
+        world.ends[life].send(ipc.Report(stats=Stats(requests=10, durations_sum_s=0.5, log_lines_dropped=1)))
+        await eventually(lambda life=life: world.fleet.stats.requests == 10 * (life + 1))  # type: ignore[misc]
+        world.ends[life].close()
+        assert world.fleet.exited(1001 + life, 137)
+        world.fleet.ask(taken.append)
+    assert [now.stats for now in taken] == [
+        Stats(requests=10 * n, durations_sum_s=0.5 * n, log_lines_dropped=n) for n in (1, 2, 3)
+    ]
+    assert [(now.workers, now.workers_serving, now.worker_exits) for now in taken] == [
+        (1, 0, 1),
+        (1, 0, 2),
+        (1, 0, 3),
+    ]
+    await world.close()
+
+
+@pytest.mark.asyncio
+async def test_what_is_in_flight_is_everybodys_the_oldest_first() -> None:
+    world = World()
+    world.fleet.start()
+    for end in world.ends:
+        end.send(ipc.Report())
+    await turns()
+    taken: list[Snapshot] = []
+    world.fleet.ask(taken.append)
+    exchanges = [InFlight("GET", f"/{age}", float(age), "peer") for age in range(30, 0, -1)]
+    stream = InFlight("GET", "/events", 15.5, "peer", Kind.STREAM)
+    world.ends[0].send(
+        ipc.Report(1, in_flight={"exchange": 30}, oldest=tuple(exchanges[:20]), levels=Levels(upstreams=3))
+    )
+    world.ends[1].send(ipc.Report(1, in_flight={"stream": 1}, oldest=(stream,), levels=Levels(upstreams=1)))
+    await eventually(lambda: taken)
+    (now,) = taken
+    assert now.in_flight == {"exchange": 30, "stream": 1}
+    assert now.oldest == (*exchanges[:15], stream, *exchanges[15:19])
+    assert (now.levels.upstreams, now.workers_serving) == (4, 2)
+    await world.close()

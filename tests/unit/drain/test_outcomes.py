@@ -1,11 +1,11 @@
 """Outcomes: every cut is counted, the first hundred are told."""
 
-from pyinit.drain.outcomes import CUT_LISTED_MAX, CutExchange, Outcomes
+from pyinit.drain.outcomes import CUT_LISTED_MAX, InFlight, Outcomes
 
 
-def cut(number: int) -> CutExchange:
+def cut(number: int) -> InFlight:
     """One that was cut."""
-    return CutExchange("GET", f"/{number}", 1.5, "127.0.0.1:1")
+    return InFlight("GET", f"/{number}", 1.5, "127.0.0.1:1")
 
 
 def test_it_begins_with_nothing() -> None:

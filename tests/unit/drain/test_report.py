@@ -5,7 +5,7 @@ import json
 import pytest
 
 from pyinit.drain.budget import Budget
-from pyinit.drain.outcomes import CutExchange, Outcomes
+from pyinit.drain.outcomes import InFlight, Outcomes
 from pyinit.drain.phases import (
     ChildExited,
     ChildReady,
@@ -78,7 +78,7 @@ def test_all_fields() -> None:
         websockets_closed=4,
         streams_ended=5,
     )
-    outcomes.add_cut(CutExchange("POST", "/slow", 6.2, "10.0.0.1:5"))
+    outcomes.add_cut(InFlight("POST", "/slow", 6.2, "10.0.0.1:5"))
     fields = report_fields(machine(*FULL), outcomes, 103.5123)
     assert fields == {
         "duration_s": 3.512,
@@ -89,12 +89,14 @@ def test_all_fields() -> None:
         "websockets_closed": 4,
         "streams_ended": 5,
         "cut_count": 1,
-        "cut": [{"method": "POST", "target": "/slow", "age_s": 6.2, "peer": "10.0.0.1:5"}],
+        "cut": [
+            {"method": "POST", "target": "/slow", "age_s": 6.2, "peer": "10.0.0.1:5", "kind": "exchange"}
+        ],
     }
 
 
 def test_it_is_a_line_of_json() -> None:
     outcomes = Outcomes()
-    outcomes.add_cut(CutExchange("", "", 1.0, "unix"))
+    outcomes.add_cut(InFlight("", "", 1.0, "unix"))
     fields = report_fields(machine(*FULL), outcomes, 104)
     assert json.loads(json.dumps(fields)) == fields

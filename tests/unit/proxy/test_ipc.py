@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from pyinit.drain.outcomes import CUT_LISTED_MAX, CutExchange, Outcomes
+from pyinit.drain.outcomes import CUT_LISTED_MAX, InFlight, Kind, Outcomes
 from pyinit.proxy import ipc
 from pyinit.proxy.config import ProxyConfig, UpstreamAddress
-from pyinit.proxy.stats import Stats
+from pyinit.proxy.stats import Levels, Stats
+from pyinit.proxy.survey import OLDEST_MAX
 
 PROXY = ProxyConfig(
     upstream=UpstreamAddress(hosts=("127.0.0.1", "::1"), port=3000),
@@ -22,7 +23,10 @@ REPORT = ipc.Report(
     7,
     {"idle": 3},
     Stats(connections=4, responses=[0, 0, 3, 0, 1, 0]),
-    Outcomes(2, 1, 0, 3, 4, 1, [CutExchange("GET", "/a\u00e9\n", 1.25, "[::1]:80")]),
+    Outcomes(2, 1, 0, 3, 4, 1, [InFlight("GET", "/a\u00e9\n", 1.25, "[::1]:80")]),
+    Levels(max_connections=100, upstreams=2),
+    {"stream": 1, "exchange": 2},
+    (InFlight("GET", "/events", 9.5, "unix", Kind.STREAM),),
 )
 MESSAGES: list[ipc.Message] = [
     CONFIGURE,
@@ -110,14 +114,15 @@ def test_networks_are_not_sent_as_objects() -> None:
 
 def test_the_longest_report_stays_below_the_bound() -> None:
     """--head-max allows targets of megabytes: each is shortened, so that the last report always gets through."""
-    cut = [CutExchange("M" * 100, "/\x80" * (1 << 20), 1.0, "p" * 60)] * CUT_LISTED_MAX
-    line = ipc.encode(ipc.Report(outcomes=Outcomes(cut_count=500, cut=cut)))
+    cut = [InFlight("M" * 100, "/\x80" * (1 << 20), 1.0, "p" * 60)] * CUT_LISTED_MAX
+    line = ipc.encode(ipc.Report(outcomes=Outcomes(cut_count=500, cut=cut), oldest=tuple(cut[:OLDEST_MAX])))
     assert len(line) < ipc.MESSAGE_MAX_BYTES
     report = ipc.decode(line[:-1])
     assert isinstance(report, ipc.Report)
     assert report.outcomes.cut_count == 500
     assert len(report.outcomes.cut) == CUT_LISTED_MAX
     assert report.outcomes.cut[0].target.endswith("...")
+    assert report.oldest == tuple(report.outcomes.cut[:OLDEST_MAX])
     assert len(cut[0].target) == 1 << 21, "the worker's own are left alone"
 
 

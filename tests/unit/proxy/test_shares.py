@@ -2,13 +2,13 @@
 
 import pytest
 
-from pyinit.drain.outcomes import CUT_LISTED_MAX, CutExchange, Outcomes
+from pyinit.drain.outcomes import CUT_LISTED_MAX, InFlight, Outcomes
 from pyinit.proxy.config import ProxyConfig, UpstreamAddress
-from pyinit.proxy.shares import divide, sum_outcomes, sum_stats
-from pyinit.proxy.stats import Stats
+from pyinit.proxy.shares import divide, sum_levels, sum_outcomes, sum_stats
+from pyinit.proxy.stats import Levels, Stats
 
 ONE = ProxyConfig(upstream=UpstreamAddress(path="/app"), max_connections=1000, buffer_memory_bytes=100)
-CUT = CutExchange("GET", "/", 1.0, "peer")
+CUT = InFlight("GET", "/", 1.0, "peer")
 
 
 @pytest.mark.parametrize(("connections", "each"), [(3, [1, 1, 1]), (10, [4, 3, 3]), (12, [4, 4, 4])])
@@ -44,3 +44,9 @@ def test_counters_add_up() -> None:
         Stats(replays=2, responses=[0, 0, 1, 0, 0, 5]),
     ]
     assert sum_stats(parts) == Stats(connections=1, replays=2, responses=[0, 1, 3, 0, 0, 5])
+
+
+def test_levels_add_up() -> None:
+    parts = [Levels(max_connections=10, buffered_bytes=1), Levels(max_connections=20, app_not_reading=3)]
+    assert sum_levels(parts) == Levels(max_connections=30, buffered_bytes=1, app_not_reading=3)
+    assert sum_levels([]) == Levels()
