@@ -362,7 +362,7 @@ class Exchange:
         )
         stats = server.stats
         stats.responses[head.status // 100] += 1
-        stats.app_answered(server.now_s() - self._waiting_since_s)
+        stats.app_was_awaited(server.now_s() - self._waiting_since_s)
         self._send(out, data, end)
         self._after_read(end, len(data))
 
@@ -517,9 +517,13 @@ class Exchange:
     def _over(self) -> None:
         """It ends by other ways than _end: what it took until then counts as well."""
         self._is_over = True
+        server = self.downstream.server
+        now_s = server.now_s()
         if self._events is None:
-            server = self.downstream.server
-            server.stats.exchange_ended(server.now_s() - self.began_s)
+            server.stats.exchange_ended(now_s - self.began_s)
+        if self._response is None and self._has_request and self.upstream is not None:
+            # Or an app that hangs, and whose clients give up, would look quick.
+            server.stats.app_was_awaited(now_s - self._waiting_since_s)
 
     def _fail(self, error: PyinitError) -> None:
         """The app's side has failed, or we end it: an answer where none has begun, else a cut."""

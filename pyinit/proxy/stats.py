@@ -28,8 +28,8 @@ class Stats:
         durations: exchanges by their duration, in the buckets of DURATION_BOUNDS_S: from the request's head to the end
             of both messages, or to whatever ended it. Event streams and upgrades are not among them.
         durations_sum_s: of all those.
-        app_waits: final response heads of the app's by what it took for them, in the same buckets: from the request's
-            last byte sent (or its head, where the app answers earlier).
+        app_waits: what the app took to begin a response, in the same buckets: from the last byte of the request that
+            had come to the response's head, or until nobody waited for it any more.
         app_waits_sum_s: of all those.
         upstream_connects: connections made to the app.
         upstream_failures: connects that failed, responses that broke off, broke HTTP or did not come in time.
@@ -62,8 +62,8 @@ class Stats:
         self.durations[bisect_left(DURATION_BOUNDS_S, duration_s)] += 1
         self.durations_sum_s += duration_s
 
-    def app_answered(self, wait_s: float) -> None:
-        """Count what the app took for a response head."""
+    def app_was_awaited(self, wait_s: float) -> None:
+        """Count what the app took for a response head, or did not get done."""
         self.app_waits[bisect_left(DURATION_BOUNDS_S, wait_s)] += 1
         self.app_waits_sum_s += wait_s
 

@@ -114,10 +114,13 @@ async def test_a_client_that_leaves_is_counted_once(world: World) -> None:
     client = await world.client()
     await client.send(request())
     await eventually(lambda: world.app.requests)
+    world.advance(20)
     client.reset()
     await eventually(lambda: not world.server.connections)
     stats = world.server.stats
     assert (stats.requests, ended(world), stats.clients_lost) == (1, 1, 1)
+    assert sum(stats.app_waits) == 1
+    assert stats.app_waits_sum_s >= 20, "an app that hangs is what it left for"
 
 
 @on_both_loops
@@ -139,6 +142,7 @@ async def test_a_connect_that_fails_is_told_from_a_response_that_does(world: Wor
     assert (await (await world.client()).ask()).status == 502
     stats = world.server.stats
     assert (ended(world), stats.upstream_failures, stats.upstream_connect_failures) == (1, 1, 1)
+    assert sum(stats.app_waits) == 0
 
 
 @on_both_loops

@@ -22,7 +22,7 @@ def test_a_duration_is_counted_at_the_least_bound_that_it_does_not_exceed(
 ) -> None:
     stats = Stats()
     stats.exchange_ended(duration_s)
-    stats.app_answered(duration_s)
+    stats.app_was_awaited(duration_s)
     expected = [int(at == index) for at in range(len(DURATION_BOUNDS_S) + 1)]
     assert stats.durations == stats.app_waits == expected
     assert stats.durations_sum_s == stats.app_waits_sum_s == duration_s
