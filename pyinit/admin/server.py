@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from pyinit.admin import views
+from pyinit.admin import metrics, views
 from pyinit.admin.peers import Access, peer_of
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class Server:
                 web.get("/livez", self._livez),
                 web.get("/readyz", self._readyz),
                 web.get("/status", self._status),
+                web.get("/metrics", self._metrics),
                 web.post("/drain", self._drain),
                 web.post("/stop", self._stop),
                 web.post("/log-level", self._log_level),
@@ -91,6 +92,14 @@ class Server:
             return web.json_response(views.status(await self._operator.state()))
         except TimeoutError:
             return web.Response(status=504, text="a worker does not answer\n")
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        try:
+            state = await self._operator.state()
+        except TimeoutError:
+            return web.Response(status=504, text="a worker does not answer\n")
+        body, media_type = metrics.exposition(state, request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": media_type})
 
     async def _drain(self, _: web.Request) -> web.Response:
         self._operator.drain()

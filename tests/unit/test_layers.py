@@ -106,6 +106,10 @@ RULES: dict[str, Rule] = {
                             "proxy.steering", "logsetup", "log")),
     # Heavy, and loaded when an operator first asks.
     "admin.server": Rule(ours=("admin.", "log"), others=frozenset(("aiohttp",))),
+    "admin.metrics": Rule(
+        ours=("admin.state", "drain.outcomes", "drain.phases", "drain.tracker", "proxy.stats"),
+        others=frozenset(("prometheus_client",)),
+    ),
     "admin.": Rule(ours=("admin.", "errors", "log", "values", "drain.outcomes", "proxy.stats")),
     # A health check starts every few seconds for ever.
     "ctl.main": Rule(ours=("ctl.health",), lazily=("ctl.commands",), never=BEFORE_HEALTH),

@@ -6,6 +6,7 @@ import pytest
 
 from pyinit import options
 from pyinit.settings import Settings, load
+from tests.support.metric_table import metric_table
 from tests.support.option_table import option_tables
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
@@ -14,6 +15,11 @@ README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
 def test_the_option_tables_are_the_generated_ones() -> None:
     begin, end = "<!-- options -->\n", "<!-- /options -->"
     assert README.partition(begin)[2].partition(end)[0].strip() == option_tables().strip()
+
+
+def test_the_metric_table_is_the_generated_one() -> None:
+    begin, end = "<!-- metrics -->\n", "<!-- /metrics -->"
+    assert README.partition(begin)[2].partition(end)[0].strip() == metric_table().strip()
 
 
 @pytest.mark.parametrize("option", options.ALL.values(), ids=lambda option: option.name)
