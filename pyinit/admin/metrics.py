@@ -177,12 +177,12 @@ METRICS = (
     ),
     _counter(
         "pyinit_received_bytes_total",
-        "Bytes of request bodies, and sent by clients through tunnels; without heads.",
+        "Bytes of request bodies with their chunk sizes, and sent by clients through tunnels; no heads.",
         lambda it: it.stats.bytes_in,
     ),
     _counter(
         "pyinit_sent_bytes_total",
-        "Bytes of the app's response bodies, and sent to clients through tunnels; without heads.",
+        "Bytes of the app's response bodies with their chunk sizes, and sent to clients through tunnels; no heads.",
         lambda it: it.stats.bytes_out,
     ),
     _labelled(

@@ -23,7 +23,7 @@ class Stats:
         responses: by class of status, 1xx at index 1; ours included.
         refused: requests answered by us because of what they were.
         clients_lost: requests whose client left before it had the whole response.
-        bytes_in: of request bodies and of what clients sent through tunnels; heads are not among them.
+        bytes_in: of request bodies, chunk sizes included, and of what clients sent through tunnels; no heads.
         bytes_out: of response bodies and of what clients were sent through tunnels; as bytes_in.
         durations: exchanges by their duration, in the buckets of DURATION_BOUNDS_S: from the request's head to the end
             of both messages, or to whatever ended it. Event streams and upgrades are not among them.
