@@ -6,7 +6,13 @@ changes in every request, 1 KiB answers). In each round every variant serves the
 the other. Counted is pyinit's own processor time (/proc/PID/task/*/schedstat, all threads), scrapes and log lines
 included, by requests; the log goes into a pipe that is read, as an engine does. PSS is of the end.
 
-Finding: see the README of this folder.
+Finding (Python 3.11.7, uvloop 0.23.0, aiohttp 3.14.5, prometheus-client 0.26.0, 9 rounds of 40,000, on two processors
+with other work, load 5 to 7): 28.7 us with all off, 28.8 with a socket that nobody asks, 30.6 (28.7 to 34.5) scraped,
+52.4 with the access log, 52.5 with all on. One scrape of both takes 1.4 ms, which is 0.1 us a request at this rate; off
+and scraped in two more runs were 29.1 and 28.6, 26.7 and 27.1, so that the difference is the machine's. The log costs
+nearly as much as the proxying. PSS 19 MiB, 33 once asked.
+
+Tried: gc.freeze() once aiohttp is loaded, so that the collector need not walk it: 26.9 for 27.1 us, no difference.
 """
 
 from __future__ import annotations
