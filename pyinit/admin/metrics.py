@@ -155,7 +155,7 @@ METRICS = (
     ),
     _counter(
         "pyinit_requests_abandoned_total",
-        "Requests whose client left before it had the whole response.",
+        "Requests whose client left before it had the whole response, event streams aside.",
         lambda it: it.stats.clients_lost,
     ),
     _labelled(

@@ -206,7 +206,8 @@ class Exchange:
         if self._is_over:
             return
         self._over()
-        self.downstream.server.stats.clients_lost += 1
+        # Whoever has had enough of an event stream gives nothing up: it has no other end.
+        self.downstream.server.stats.clients_lost += self._events is None
         if self.upstream is not None:
             self.upstream.abort()
             self.upstream = None

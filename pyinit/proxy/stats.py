@@ -22,7 +22,7 @@ class Stats:
         requests: request heads that passed every check.
         responses: by class of status, 1xx at index 1; ours included.
         refused: requests answered by us because of what they were.
-        clients_lost: requests whose client left before it had the whole response.
+        clients_lost: requests whose client left before it had the whole response, event streams aside.
         bytes_in: of request bodies, chunk sizes included, and of what clients sent through tunnels; no heads.
         bytes_out: of response bodies and of what clients were sent through tunnels; as bytes_in.
         durations: exchanges by their duration, in the buckets of DURATION_BOUNDS_S: from the request's head to the end

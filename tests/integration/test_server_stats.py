@@ -220,6 +220,7 @@ async def test_streams_and_upgrades_have_none(world: World) -> None:
         client.reset()
     await eventually(lambda: not world.server.connections)
     assert (world.server.stats.requests, ended(world)) == (2, 0)
+    assert world.server.stats.clients_lost == 0, "nobody waits for a stream's end"
 
 
 # -- bytes ---------------------------------------------------------------------------------------------------
