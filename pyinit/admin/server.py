@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from pyinit.admin import metrics, views
+from pyinit.admin import metrics, page, views
 from pyinit.admin.peers import Access, peer_of
 
 if TYPE_CHECKING:
@@ -35,28 +36,39 @@ class Server:
         self._operator = operator
         self._on_refused = on_refused
         self._log = log
+        self._page: page.Page | None = None
+        self._is_ending = asyncio.Event()
         app = web.Application(middlewares=[self._judge], client_max_size=_BODY_MAX_BYTES)
         app.add_routes(
             [
+                web.get("/", self._front_page),
                 web.get("/livez", self._livez),
                 web.get("/readyz", self._readyz),
                 web.get("/status", self._status),
                 web.get("/metrics", self._metrics),
+                web.get("/status/end", self._status_at_the_end),
                 web.post("/drain", self._drain),
                 web.post("/stop", self._stop),
                 web.post("/log-level", self._log_level),
             ]
         )
-        self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=_KEEP_ALIVE_S)
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            keepalive_timeout=_KEEP_ALIVE_S,
+            shutdown_timeout=_STOP_S,
+            handler_cancellation=True,  # who waits for our end and leaves is not waited with
+        )
 
     async def start(self, listening: list[socket.socket]) -> None:
         """Serve on these."""
         await self._runner.setup()
         for sock in listening:
-            await web.SockSite(self._runner, sock, shutdown_timeout=_STOP_S).start()
+            await web.SockSite(self._runner, sock).start()
 
     async def stop(self) -> None:
-        """Close every connection."""
+        """Answer who waited for the end, and close every connection."""
+        self._is_ending.set()
         await self._runner.cleanup()
 
     @web.middleware
@@ -80,6 +92,11 @@ class Server:
             raise web.HTTPForbidden(text=f"{where} this can be read, not ordered\n")
         return await handler(request)
 
+    async def _front_page(self, _: web.Request) -> web.Response:
+        if self._page is None:
+            self._page = page.load()
+        return web.Response(body=self._page.body, headers=self._page.fields)
+
     async def _livez(self, _: web.Request) -> web.Response:
         return web.Response(text="alive\n")
 
@@ -100,6 +117,11 @@ class Server:
             return web.Response(status=504, text="a worker does not answer\n")
         body, media_type = metrics.exposition(state, request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": media_type})
+
+    async def _status_at_the_end(self, request: web.Request) -> web.Response:
+        """The last state, when it is the last: what was cut is known then, and a second later nobody answers."""
+        await self._is_ending.wait()
+        return await self._status(request)
 
     async def _drain(self, _: web.Request) -> web.Response:
         self._operator.drain()

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tempfile
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.support.process import pyinit_command, pyinit_environment
@@ -39,10 +40,11 @@ def refusal() -> str | None:
 
 
 @contextmanager
-def browsing(url: str) -> Iterator[None]:
-    """A Chromium that opens a page, ended with all its processes."""
+def browsing(url: str, *flags: str) -> Iterator[Path]:
+    """A Chromium that opens a page, ended with all its processes; its profile's folder."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
-        browser = ["chromium", *_FLAGS, f"--user-data-dir={home}/profile", url]
+        profile = Path(home, "profile")
+        browser = ["chromium", *_FLAGS, *flags, f"--user-data-dir={profile}", url]
         process = subprocess.Popen(
             # Under an init, as it leaves processes behind that nobody else may reap.
             pyinit_command("-s", "--wait-all", "--stop-timeout", "1", "--", *browser),
@@ -52,7 +54,7 @@ def browsing(url: str) -> Iterator[None]:
             env=pyinit_environment({"HOME": home, "XDG_CONFIG_HOME": home, "XDG_CACHE_HOME": home}),
         )
         try:
-            yield
+            yield profile
         finally:
             process.terminate()
             process.wait()
