@@ -21,7 +21,13 @@ from pyinit.http1 import replies
 from pyinit.http1.head import HeadReader
 from pyinit.proxy.exchange import Exchange, status_of
 from pyinit.proxy.flow import CONNECTING, MEMORY, PEER_IS_FULL, PIPELINED, UNREAD, ReadGate, reset
-from pyinit.proxy.kernel import has_reset, is_client_slow_to_resend, undelivered_bytes, unread_bytes
+from pyinit.proxy.kernel import (
+    has_reset,
+    is_client_slow_to_resend,
+    received_bytes,
+    undelivered_bytes,
+    unread_bytes,
+)
 from pyinit.proxy.tunnel import Tunnel
 
 if TYPE_CHECKING:
@@ -71,6 +77,7 @@ class Downstream(asyncio.BufferedProtocol):
         "_held_bytes",
         "_is_answer_under_way",
         "_is_raw",
+        "_owed_until",
         "_reader",
         "_unread_bytes",
         "_unsent_bytes",
@@ -114,6 +121,7 @@ class Downstream(asyncio.BufferedProtocol):
         self._write_paused_s = 0.0
         self._unread_bytes = 0
         self._is_answer_under_way = False
+        self._owed_until: int | None = None  # in a drain: so much of what came is still answered
 
     # -- asyncio's callbacks ---------------------------------------------------------------------------------
 
@@ -335,8 +343,20 @@ class Downstream(asyncio.BufferedProtocol):
             self._end_unasked()  # the FIN came in the middle of that head, or before any
 
     def has_more(self) -> bool:
-        """Whether a next request, or part of one, is here: read already, or still in the kernel."""
-        return bool(self.pending) or bool(unread_bytes(self.transport))
+        """Whether a next request, or part of one, is here: read already, or still in the kernel.
+
+        In a drain, after the grace, only what is here then: a client that pipelines for ever has a last answer too.
+        """
+        server = self.server
+        is_late = server.idle_close_at_s is not None and server.now_s() >= server.idle_close_at_s
+        # Before what waits: what comes between the two looks is then taken for owed, not the reverse.
+        received = received_bytes(self.transport) if is_late else None
+        waiting = len(self.pending) + unread_bytes(self.transport)
+        if not waiting or received is None:
+            return bool(waiting)
+        if self._owed_until is None:
+            self._owed_until = received
+        return received - waiting < self._owed_until
 
     @property
     def _is_in_head(self) -> bool:

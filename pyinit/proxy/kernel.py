@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 # struct tcp_info (linux/tcp.h), append-only: as far as is read here. Older kernels give less of it.
 _TCP_INFO_BYTES = 156
-_TOTAL_RETRANS_AT, _DATA_SEGS_IN_AT = 100, 152
+_TOTAL_RETRANS_AT, _BYTES_RECEIVED_AT, _DATA_SEGS_IN_AT = 100, 128, 152
 # An estimate forgets 1/8 with every answer (RFC 6298 section 2.3): after so many a second is no longer felt.
 _SAMPLES_TO_FORGET = 10
 
@@ -53,15 +53,30 @@ def is_client_slow_to_resend(transport: asyncio.Transport) -> bool:
     lost request again after three times as much (RFC 6298 section 2.2) instead of after 0.2 s. What we have sent
     again is counted in one, SYN-ACKs and answers: where it was an answer we wait for nothing.
     """
-    sock = transport.get_extra_info("socket")
-    if sock is None or sock.family == socket.AF_UNIX:
-        return False
-    try:
-        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
-    except OSError:
-        return False
-    if len(info) < _TCP_INFO_BYTES:
+    info = _tcp_info(transport)
+    if info is None:
         return False
     resent: int = struct.unpack_from("=I", info, _TOTAL_RETRANS_AT)[0]
     segments_in: int = struct.unpack_from("=I", info, _DATA_SEGS_IN_AT)[0]
     return resent > 0 and segments_in < _SAMPLES_TO_FORGET
+
+
+def received_bytes(transport: asyncio.Transport) -> int | None:
+    """What has ever come from the client, read or not, its FIN included; None where the kernel does not count it."""
+    info = _tcp_info(transport)
+    if info is None:
+        return None
+    received: int = struct.unpack_from("=Q", info, _BYTES_RECEIVED_AT)[0]
+    return received
+
+
+def _tcp_info(transport: asyncio.Transport) -> bytes | None:
+    """As much of it as is read here; None of a unix socket, one that is gone, and from an older kernel."""
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.family == socket.AF_UNIX:
+        return None
+    try:
+        info: bytes = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+    except OSError:
+        return None
+    return info if len(info) >= _TCP_INFO_BYTES else None

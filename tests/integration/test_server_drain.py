@@ -71,6 +71,30 @@ async def test_requests_that_are_here_already_are_all_answered(world: World) -> 
 
 
 @on_both_loops
+async def test_a_client_that_pipelines_for_ever_has_a_last_answer_once_the_grace_is_over(
+    world: World,
+) -> None:
+    async def script(it: AppConnection) -> None:
+        while True:
+            await it.request()
+            await client.send(request())  # there is always one more
+            await it.send(response(b"x"))
+
+    await world.serve(script)
+    client = await world.client()
+    await client.send(request() * 3)
+    world.server.announce_stop()
+    world.server.close_idle()
+    assert not any([(await client.response()).closes for _ in range(20)])
+    world.advance(world.server.config.idle_grace_s)
+    answers = 1
+    while not (await client.response()).closes:
+        answers += 1
+    assert 3 <= answers <= 6  # those that were here when it ended
+    assert await client.end() == "fin"
+
+
+@on_both_loops
 async def test_a_request_that_the_kernel_has_and_we_do_not_is_here_too(world: World) -> None:
     """Not read yet, as memory was used up, or the loop busy: a close before it would leave it without an answer."""
 
