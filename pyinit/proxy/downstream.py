@@ -502,7 +502,7 @@ class Downstream(asyncio.BufferedProtocol):
         if self.gate.reasons & UNREAD and (self.pending or server.idle_close_at_s is None):
             self.since_s = now_s  # not idle yet: --write-timeout is its limit
         elif server.idle_close_at_s is None:
-            if now_s - self.since_s > server.config.idle_timeout_s:
+            if now_s - self.since_s > server.config.idle_timeout_s and not self.has_more():
                 if self.state is State.NEW:
                     self.drop()
                 else:
@@ -520,8 +520,13 @@ class Downstream(asyncio.BufferedProtocol):
             self._close_when_due(due_s, SLOW_GRACE_S if grace_s else 0.0, now_s)
 
     def _close_when_due(self, due_s: float, longer_s: float, now_s: float) -> None:
-        """Close, but one whose client is slow to send a lost request again only so much later."""
-        if now_s >= due_s and (now_s >= due_s + longer_s or not is_client_slow_to_resend(self.transport)):
+        """Close, but one whose client is slow to send a lost request again only so much later.
+
+        And not one whose next request is here and has not had its turn: many looks like this one come before it.
+        """
+        if now_s < due_s or self.has_more():
+            return
+        if now_s >= due_s + longer_s or not is_client_slow_to_resend(self.transport):
             self.close_gracefully()
 
     def _check_lingering(self, now_s: float) -> None:

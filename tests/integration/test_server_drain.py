@@ -9,7 +9,7 @@ from pyinit.drain.tracker import State
 from pyinit.errors import DrainAborted
 from pyinit.proxy.config import UpstreamAddress
 from pyinit.proxy.flow import MEMORY
-from pyinit.proxy.kernel import undelivered_bytes
+from pyinit.proxy.kernel import undelivered_bytes, unread_bytes
 from tests.support.fake_app import AppConnection, answering, response
 from tests.support.proxy_world import World, eventually, on_both_loops
 from tests.support.raw_client import RawClient, chunks, request
@@ -279,6 +279,26 @@ async def test_without_a_grace_it_goes_at_once(world: World) -> None:
     await client.ask()
     world.server.announce_stop()
     world.server.close_idle()
+    assert await client.end() == "fin"
+
+
+@pytest.mark.parametrize("grace_s", [0.0, 1.0])
+@on_both_loops
+async def test_a_request_that_is_here_when_the_grace_ends_is_answered(world: World, grace_s: float) -> None:
+    """The look at ten thousand connections takes its time, and what comes meanwhile is read after it."""
+    await world.serve(answering(response(b"x")), idle_grace_s=grace_s)
+    client = await world.client()
+    await client.ask()
+    downstream = await world.downstream()
+    downstream.gate.hold(MEMORY)
+    await client.send(request())
+    await eventually(lambda: unread_bytes(downstream.transport))
+    world.server.announce_stop()
+    world.server.close_idle()
+    world.advance(grace_s * 2)
+    assert downstream.state is State.IDLE
+    downstream.gate.release(MEMORY)
+    assert (await client.response()).closes
     assert await client.end() == "fin"
 
 
