@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from pyinit.proxy.upstream import Upstream
 
 # An echo takes a round trip, and 1 and 2 s more where a segment is lost twice (RFC 6298 section 5.5). Counted from
-# the last byte that came, as what a client has queued goes before its echo.
+# the last byte that came, as what a client has queued goes before its echo. From an app it is the last byte that was
+# still passed on: one that knows no Close and speaks on, as a ticker does, would hold the drain up to its deadline.
 ECHO_S = 3.0
 # After the app's Close: its FIN is due at once, and where it does not come ours does (RFC 6455 section 7.1.1).
 APP_FIN_S = 1.0
@@ -64,7 +65,7 @@ class WebSocketTunnel(Tunnel):
         self._has_closed_client = False  # our Close has gone to it
         self._has_closed_app = False
         self._client_heard_s = 0.0  # since it got its Close, or the last byte after it
-        self._app_heard_s = 0.0
+        self._app_heard_s = 0.0  # the same, or the last byte before it that was passed on
 
     # -- relaying --------------------------------------------------------------------------------------------
 
@@ -139,8 +140,10 @@ class WebSocketTunnel(Tunnel):
 
     def _app_data_leaving(self, data: bytes) -> None:
         follower = self._from_app
-        now_s = self._app_heard_s = self.downstream.server.now_s()
-        if not self._has_closed_client and not follower.has_closed:
+        now_s = self.downstream.server.now_s()
+        had_closed = follower.has_closed
+        if not self._has_closed_client and not had_closed:
+            self._app_heard_s = now_s
             end = follower.follow_to_boundary(data)
             self.downstream.server.stats.bytes_out += end
             self.downstream.transport.write(data[:end])
@@ -150,6 +153,8 @@ class WebSocketTunnel(Tunnel):
             elif follower.has_closed:
                 self._client_heard_s = now_s
         follower.follow(data)
+        if follower.has_closed and not had_closed:
+            self._app_heard_s = now_s
         self._look(now_s)
 
     def _read_on(self) -> None:

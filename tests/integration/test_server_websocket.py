@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import pytest
 from websockets.exceptions import ProtocolError
@@ -400,6 +401,29 @@ async def test_an_app_that_never_echoes_is_left_after_a_while(world: World) -> N
     client.sock.close()
     await over(world)
     await eventually(lambda: endings == ["fin"])
+
+
+@on_both_loops
+async def test_an_app_that_speaks_on_instead_of_an_echo_is_left_as_soon(world: World) -> None:
+    async def talk(end: End) -> None:
+        await end.closes()
+        with suppress(ConnectionError):
+            while True:
+                await end.send(text(b"tick"))
+                await asyncio.sleep(0.05)
+
+    client = await opened(world, talk)
+    leave(world)
+    await client.closes()
+    await client.send(close())
+    await eventually(lambda: _followers(world)[0].has_closed)
+    world.advance(ECHO_S - 0.5)
+    await asyncio.sleep(0.2)
+    assert client.sock.is_silent()
+    world.advance(0.5)
+    assert await client.sock.end() == "fin"
+    client.sock.close()
+    await over(world)
 
 
 @on_both_loops
