@@ -209,7 +209,8 @@ class DrainMachine:
     Attributes:
         phase: where it is.
         stop_signum: the first stop signal; None before one came (a drain alone is no stop).
-        began_s: when the stop or drain began; None before.
+        began_s: when the budget's clock started: with the stop or drain; anew with a stop signal that finds a drain's
+            budget spent. None before.
         entered_s: phase -> when it was entered, for the report.
     """
 
@@ -242,7 +243,7 @@ class DrainMachine:
 
     def _decide(self, event: Event, now_s: float) -> list[Action]:
         if isinstance(event, StopRequested | DrainRequested) and self.phase is not Phase.DONE:
-            if self.began_s is None:
+            if self.began_s is None or (isinstance(event, StopRequested) and self._is_drain_long_ago(now_s)):
                 self.began_s = now_s
             if isinstance(event, StopRequested) and self.stop_signum is None:
                 self.stop_signum = event.signum
@@ -265,6 +266,15 @@ class DrainMachine:
             actions = [action for action in actions if action is not Action.SIGNAL_CHILD]
             actions += self._decide(ChildExited(), now_s)
         return actions
+
+    def _is_drain_long_ago(self, now_s: float) -> bool:
+        """Whether a stop signal is another grace's than the drain that was asked for from outside.
+
+        A preStop hook's grace has its SIGKILL at the budget's end; who is still there after that was drained by a
+        person, and the app is to have its time.
+        """
+        assert self.began_s is not None  # noqa: S101  asked of a drain that has begun
+        return self.phase is Phase.DRAINED and now_s >= self.began_s + self._budget.kill_s
 
     def next_deadline_s(self) -> float | None:
         """When to hand in DeadlineReached; None while nothing is due. Ask again after every event."""

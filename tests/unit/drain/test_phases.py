@@ -248,10 +248,30 @@ def test_a_stop_during_a_drain_from_outside_goes_on_where_it_is() -> None:
     assert m.began_s == 10
 
 
-def test_a_stop_long_after_the_drain_leaves_the_app_no_time_but_ends() -> None:
+def test_a_stop_that_finds_the_drains_budget_spent_is_another_graces() -> None:
+    """A preStop hook's SIGKILL would have come: this app was drained by a person, and has its time like any other."""
     m = machine((ChildReady(), 0), (DrainRequested(), 10), (DeadlineReached(), 11), (Quiet(), 12), (STOP, 99))
-    assert m.handle(DeadlineReached(), 99) == [A.KILL_CHILD]
-    assert m.handle(DeadlineReached(), 99) == [A.FINISH]
+    assert (m.phase, m.began_s) == (P.STOPPING, 99)
+    assert m.next_deadline_s() == pytest.approx(108.9)
+    assert m.handle(DeadlineReached(), 99) == []
+    assert m.handle(DeadlineReached(), 109) == [A.KILL_CHILD]
+    assert m.handle(DeadlineReached(), 110) == [A.FINISH]
+
+
+def test_a_stop_that_comes_with_the_drains_budget_nearly_spent_has_what_is_left() -> None:
+    m = machine(
+        (ChildReady(), 0), (DrainRequested(), 10), (DeadlineReached(), 11), (Quiet(), 12), (STOP, 19.8)
+    )
+    assert m.began_s == 10
+    assert m.next_deadline_s() == pytest.approx(19.9)
+
+
+def test_a_drain_is_asked_for_twice_and_begins_once() -> None:
+    m = machine((ChildReady(), 0), (DrainRequested(), 10))
+    assert m.handle(DrainRequested(), 10.5) == []
+    m = machine((ChildReady(), 0), (DrainRequested(), 10), (DeadlineReached(), 11), (Quiet(), 12))
+    assert m.handle(DrainRequested(), 99) == []
+    assert (m.phase, m.began_s) == (P.DRAINED, 10)
 
 
 def test_the_first_stop_signal_is_the_one_that_is_remembered() -> None:
