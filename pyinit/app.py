@@ -44,6 +44,17 @@ _FIRST_DIAGNOSIS_S = 3.0
 # design 4: the child is gone: what waits is answered, and within a second we are too.
 _LAST_WORDS_S = 0.9
 _NOT_READY_AFTER = 3
+# --ready-interval is the app's time to answer too, but not less than this.
+_ANSWER_LEAST_S = 1.0
+# What whoever asks is told, from the moment a stop or drain has begun.
+_NOT_READY_PHASES = {
+    Phase.LAME_DUCK: "lame duck: still accepting, about to drain",
+    Phase.DRAINING: "draining",
+    Phase.DRAINED: "drained, waiting for the stop signal",
+    Phase.STOPPING: "stopping: the app has its time to end",
+    Phase.KILLING: "stopping: the app is being killed",
+    Phase.DONE: "stopped",
+}
 # From the last connection's end to our exit: the report, the loop's end.
 _EXIT_S = 0.05
 
@@ -83,7 +94,6 @@ class App:
         sink: where its lines go.
 
     Attributes:
-        not_ready: why not; None while ready.
         signals: those received, by name.
     """
 
@@ -121,7 +131,7 @@ class App:
         self._signalling: asyncio.Task[None] | None = None
         self._finishing: asyncio.Task[None] | None = None
         self._code_override: int | None = None
-        self.not_ready: str | None = "starting"
+        self._app_not_ready: str | None = None
         self.signals: Counter[str] = Counter()
         self._surface = Surface(
             Oversight(
@@ -201,6 +211,18 @@ class App:
 
     # -- readiness -------------------------------------------------------------------------------------------
 
+    @property
+    def not_ready(self) -> str | None:
+        """Why not; None while ready."""
+        phase = self._machine.phase
+        if phase is Phase.STARTING:
+            return f"starting: {self._probe.reason or 'the app does not answer yet'}"
+        return _NOT_READY_PHASES.get(phase, self._app_not_ready)
+
+    def _set_app_readiness(self, reason: str | None) -> None:
+        self._app_not_ready = reason
+        self._front.set_readiness(self.not_ready)
+
     async def _watch_readiness(self) -> None:
         """Until ready, and then as long as --ready-path asks; a fault of ours in it is retried, not final."""
         while True:
@@ -242,7 +264,6 @@ class App:
                 address=exposed,
                 reason="the app can be reached past the proxy: have it listen on 127.0.0.1",
             )
-        self.not_ready = None
         self.handle(phases.ChildReady())
         duration_s = round(monotonic() - self._start.began_s, 3)
         self._log.info("app.ready", upstream=str(self._start.upstream), duration_s=duration_s)
@@ -288,17 +309,18 @@ class App:
         failures = 0
         while self._machine.phase is Phase.SERVING:
             await asyncio.sleep(interval_s)
-            reason = await self._probe.ask()
+            reason = await self._probe.ask(max(interval_s, _ANSWER_LEAST_S))
             if self._machine.phase is not Phase.SERVING:
                 return
             if reason is None:
-                if self.not_ready is not None:
+                failures = 0
+                if self._app_not_ready is not None:
                     self._log.info("app.ready_again")
-                failures, self.not_ready = 0, None
+                    self._set_app_readiness(None)
                 continue
             failures += 1
             if failures == _NOT_READY_AFTER:
-                self.not_ready = reason
+                self._set_app_readiness(reason)
                 self._log.warning("app.not_ready", reason=reason, failures=failures)
 
     # -- events ----------------------------------------------------------------------------------------------
@@ -346,6 +368,7 @@ class App:
                 self._done.set_exception(problem)
             return
         if machine.phase is not before:
+            self._front.set_readiness(self.not_ready)
             self._log_phase(machine.phase, before)
         for action in actions:
             try:
@@ -376,7 +399,6 @@ class App:
             case Action.START_ACCEPTING:
                 self._start_accepting()
             case Action.ANNOUNCE_STOP:
-                self.not_ready = "stopping"
                 self._front.announce_stop()
                 if self._readiness is not None and self._readiness is not asyncio.current_task():
                     self._readiness.cancel()

@@ -130,4 +130,5 @@ def proxy_config(start: Start) -> ProxyConfig:
         stream_grace_s=settings.stream_grace_s,
         access_log=settings.access_log,
         logs_query=settings.log_query,
+        health_path=(settings.health_path or "").encode(),
     )

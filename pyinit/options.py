@@ -159,6 +159,8 @@ OPERATOR = (
            "the control socket: @NAME, unix:/path, HOST:PORT (to read alone) or off; its health socket beside it"),
     Option("admin", "admin", values.tcp_address, "HOST:PORT", "none",
            "what can be read of the control socket, over TCP too"),
+    Option("health-path", "health_path", values.plain_path, "PATH", "none",
+           "a GET of this on the public port is answered by pyinit: 200 when ready, else 503"),
 )  # fmt: skip
 
 LOG = (

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from pyinit.proxy.steering import Front, Snapshot
 
     class _App(Protocol):
-        not_ready: str | None
         signals: Counter[str]
+
+        @property
+        def not_ready(self) -> str | None: ...
 
         def handle(self, event: phases.Event) -> None: ...
 
@@ -100,6 +102,7 @@ class Oversight:
             if child.pid is None
             else ChildState(child.pid, start.program.decode("utf-8", "backslashreplace"), child.code),
             workers=now.workers,
+            silent_workers=now.silent_workers,
             census=now.census,
             stats=now.stats,
             outcomes=now.outcomes,
@@ -125,13 +128,22 @@ class Oversight:
             phases_s=phase_durations_s(machine, now_s),
         )
 
-    def drain(self) -> None:
+    def drain(self) -> str:
         """See Operator."""
-        self._app.handle(phases.DrainRequested())
+        return self._order(phases.DrainRequested(), "drain")
 
-    def stop(self) -> None:
+    def stop(self) -> str:
         """See Operator."""
-        self._app.handle(phases.StopRequested(signals.SIGTERM))
+        return self._order(phases.StopRequested(signals.SIGTERM), "stop")
+
+    def _order(self, event: phases.Event, name: str) -> str:
+        self._log.info("control.ordered", order=name)
+        self._app.handle(event)
+        return self._machine.phase.value
+
+    def count_fault(self) -> None:
+        """See Operator."""
+        self._front.count_fault()
 
     def set_log_level(self, level: str) -> None:
         """See Operator."""

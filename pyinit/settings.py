@@ -38,6 +38,7 @@ _ABOUT_PROXY = (
     "drain-notify",
     "control",
     "admin",
+    "health-path",
 )
 # Options that are about the app as a child of ours. --start-required is not: in sidecar mode it is we who end.
 _ABOUT_CHILD = ("wait-all", "exec-npm", "rewrite", "expect-exit", "port-env", "child-timeout", "drain-notify")
@@ -125,6 +126,7 @@ class Settings:
     # operator
     control: Address | None
     admin: Address | None = None
+    health_path: str | None = None
     # log
     log_format: str = "auto"
     log_level: str = "info"
@@ -373,6 +375,10 @@ def _check(settings: Settings) -> None:
     elif settings.proxy_protocol and not any(_reads_proxy_header(settings, it) for it in settings.listens):
         settings.warnings.append(
             "--proxy-protocol changes nothing: a header is read from peers inside --trust, and not on tcp: listeners"
+        )
+    if settings.health_path is not None and all(listen.raw for listen in settings.listens):
+        settings.warnings.append(
+            "--health-path changes nothing: tcp: listeners relay bytes, and read no path"
         )
 
 

@@ -228,9 +228,13 @@ def control_address(text: str) -> Address | None:
             raise ValueError("@ and a name of at most 89 bytes")
         return Address(path=text)
     try:
-        return _address(f"unix:{text}" if text.startswith("/") else text, raw=False)
+        address = _address(f"unix:{text}" if text.startswith("/") else text, raw=False)
     except ValueError:
         raise ValueError(f"@NAME, unix:/path, HOST:PORT or off ({PORT_RANGE})") from None
+    # The health socket beside it is this and seven more: .health
+    if address.path is not None and len(address.path.encode(errors="surrogateescape")) > 100:
+        raise ValueError("unix: and an absolute path of at most 100 bytes")
+    return address
 
 
 def tcp_address(text: str) -> Address:
@@ -268,6 +272,14 @@ def origin_path(text: str) -> str:
     if not text.startswith("/") or not all("!" <= c <= "~" and c != "#" for c in text):
         raise ValueError("a path that begins with / and has no spaces, as /healthz")
     return text
+
+
+def plain_path(text: str) -> str:
+    """A path alone."""
+    path = origin_path(text)
+    if "?" in path:
+        raise ValueError("a path that begins with / and has no query, as /healthz")
+    return path
 
 
 def workers(text: str) -> int | None:

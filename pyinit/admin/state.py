@@ -80,6 +80,7 @@ class RunState:
         stop: None before one.
         child: None in sidecar mode.
         workers: how many proxies there are.
+        silent_workers: of those, how many did not answer in time: their connections are not counted.
         census: client connections by state.
         stats: since the start.
         outcomes: since the stop's beginning.
@@ -113,6 +114,7 @@ class RunState:
     outcomes: Outcomes
     levels: Levels = field(default_factory=Levels)
     in_flight: dict[str, int] = field(default_factory=dict)
+    silent_workers: int = 0
     oldest: tuple[InFlight, ...] = ()
     signals: dict[str, int] = field(default_factory=dict)
     reaped_count: int = 0
@@ -131,14 +133,19 @@ class Operator(Protocol):
         ...
 
     async def state(self) -> RunState:
-        """How things stand now, all workers included. Raises TimeoutError where one of them does not say."""
+        """How things stand now, all workers included."""
         ...
 
-    def drain(self) -> None:
-        """Lame duck and drain, then wait for the stop; the budget's clock starts here."""
+    def drain(self) -> str:
+        """Lame duck and drain, then wait for the stop; the budget's clock starts here. Returns the phase."""
+        ...
 
-    def stop(self) -> None:
-        """As SIGTERM."""
+    def stop(self) -> str:
+        """As SIGTERM. Returns the phase."""
+        ...
+
+    def count_fault(self) -> None:
+        """Something of the surface's own has failed."""
 
     def set_log_level(self, level: str) -> None:
         """debug, info, warning or error, from here on. Raises ValueError for another."""

@@ -43,6 +43,7 @@ class ProxyConfig:
         reads_proxy_header: a trusted peer's connection begins with a PROXY header; not on ``tcp:`` listeners.
         stream_grace_s: in a drain event streams are left alone for so long; None: to the deadline.
         app_head_max_bytes: where the app refuses a head; what is added keeps below it where it can.
+        health_path: a GET of this path is answered here, not by the app; empty for none.
     """
 
     upstream: UpstreamAddress
@@ -69,3 +70,4 @@ class ProxyConfig:
     stream_grace_s: float | None = 0.0
     access_log: bool = False
     logs_query: bool = False
+    health_path: bytes = b""

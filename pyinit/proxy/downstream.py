@@ -18,6 +18,7 @@ from pyinit.drain.outcomes import InFlight
 from pyinit.drain.tracker import State
 from pyinit.errors import ProtocolError
 from pyinit.http1 import replies
+from pyinit.http1.framing import request_body
 from pyinit.http1.head import HeadReader
 from pyinit.proxy.exchange import Exchange, status_of
 from pyinit.proxy.flow import CONNECTING, MEMORY, PEER_IS_FULL, PIPELINED, UNREAD, ReadGate, reset
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from pyinit.errors import DrainAborted
     from pyinit.http1.forward import Forwarder
+    from pyinit.http1.message import RequestHead
     from pyinit.http1.proxy_protocol import ProxyHeader
     from pyinit.proxy.relay import Relay
     from pyinit.proxy.server import ProxyServer
@@ -269,6 +271,9 @@ class Downstream(asyncio.BufferedProtocol):
             if self._held_bytes:
                 self.hold_bytes(0)
             head = self.server.requests.parse(block)
+            health_path = self.server.config.health_path
+            if health_path and head.target.startswith(health_path) and self._answer_health(head, rest):
+                return
             if self.is_newcomer:
                 self.is_newcomer = False
                 self.server.first_request(head)
@@ -278,6 +283,31 @@ class Downstream(asyncio.BufferedProtocol):
         except ProtocolError as fault:
             self._advise(data)
             self.refuse(fault, with_body=not is_head)
+
+    def _answer_health(self, head: RequestHead, rest: bytes) -> bool:
+        """Answer --health-path; False where it is not that. Only what checks health is ours: a POST is the app's.
+
+        Not in the counters: a load balancer's checks are most of an idle service's requests, and their 503s in a lame
+        duck would look like requests that a stop has lost. Nor does whoever asks prolong it.
+        """
+        server = self.server
+        is_head = head.method == b"HEAD"
+        if head.target.partition(b"?")[0] != server.config.health_path or not (
+            is_head or head.method == b"GET"
+        ):
+            return False
+        self.is_newcomer = False
+        has_body = request_body(head) is not None  # nobody reads it, so nothing can follow
+        close = not head.keep_alive or has_body or (server.is_stopping and not rest)
+        why = server.not_ready
+        status, text = (200, "ready") if why is None else (503, f"not ready: {why}")
+        self.transport.write(
+            replies.reply(status, text, date_line=server.date_line(), close=close, with_body=not is_head)
+        )
+        if rest and not close:
+            self.hold(rest)
+        self.exchange_ended(keep=not close)
+        return True
 
     def hold(self, data: bytes) -> None:
         """Keep bytes of the next request; nothing more is read until its turn."""

@@ -151,6 +151,11 @@ class Fleet:
             listener.begin_listening(sock)
         self._order(ipc.Listen())
 
+    def set_readiness(self, not_ready: str | None) -> None:
+        """See Front. A successor need know the last one alone."""
+        self._orders = [order for order in self._orders if not isinstance(order, ipc.Readiness)]
+        self._order(ipc.Readiness(not_ready))
+
     def announce_stop(self) -> None:
         """See Front."""
         self._order(ipc.AnnounceStop())
@@ -348,6 +353,7 @@ class Fleet:
             case (
                 ipc.Configure()
                 | ipc.Listen()
+                | ipc.Readiness()
                 | ipc.AnnounceStop()
                 | ipc.StopAccepting()
                 | ipc.CloseIdle()
@@ -389,6 +395,7 @@ class Fleet:
                 workers=len(self._slots),
                 workers_serving=sum(slot.link is not None and slot.has_spoken for slot in self._slots),
                 worker_exits=self._exit_count,
+                silent_workers=len(question.awaited),
             )
         )
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 MESSAGE_MAX_BYTES = 4 << 20
 # --head-max can be megabytes; nobody reads a target of more than this in a report.
 _TARGET_MAX = 2000
-# JSON has no bytes; the only ones in a ProxyConfig are a token of ASCII.
-_BYTES_FIELDS = ("via",)
+# JSON has no bytes; the only ones in a ProxyConfig are a token and a path, of ASCII.
+_BYTES_FIELDS = ("via", "health_path")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,13 @@ class Configure:
 @dataclass(frozen=True, slots=True)
 class Listen:
     """Accept: the sockets are listening."""
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """What --health-path answers: why not ready; None for ready."""
+
+    not_ready: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +146,7 @@ class Report:
 Order = (
     Configure
     | Listen
+    | Readiness
     | AnnounceStop
     | StopAccepting
     | CloseIdle
@@ -156,6 +164,7 @@ _KINDS: dict[str, type[Message]] = {
     for kind in (
         Configure,
         Listen,
+        Readiness,
         AnnounceStop,
         StopAccepting,
         CloseIdle,

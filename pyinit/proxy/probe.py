@@ -42,30 +42,47 @@ class Probe:
             await asyncio.sleep(wait_s)
             wait_s = min(_LONGEST_WAIT_S, wait_s * _GROWTH)
 
-    async def ask(self) -> str | None:
-        """Why the app is not ready now; None where it is."""
-        self.reason = await self._find_reason()
+    async def ask(self, limit_s: float = _ANSWER_TIMEOUT_S) -> str | None:
+        """Why the app is not ready now; None where it is.
+
+        Args:
+            limit_s: for its answer.
+        """
+        self.reason = await self._find_reason(min(limit_s, _ANSWER_TIMEOUT_S))
         return self.reason
 
-    async def _find_reason(self) -> str | None:
+    async def _find_reason(self, limit_s: float) -> str | None:
         reason = "nothing listens"
         for host in self._address.hosts or (None,):
             try:
-                async with asyncio.timeout(_ANSWER_TIMEOUT_S):
-                    return await self._ask(host)
+                async with asyncio.timeout(limit_s):
+                    reader, writer = await self._connect(host)
             except TimeoutError:
-                reason = f"no answer within {_ANSWER_TIMEOUT_S:g} s"
+                reason = f"no connection within {limit_s:g} s"
+                continue
             except OSError as problem:
                 reason = problem.strerror or str(problem)
+                continue
+            # It is there: that another address refuses would say nothing of it.
+            try:
+                async with asyncio.timeout(limit_s):
+                    return await self._ask(host, reader, writer)
+            except TimeoutError:
+                return f"no answer within {limit_s:g} s"
+            except OSError as problem:
+                return problem.strerror or str(problem)
             except ProtocolError as fault:
-                reason = fault.reason
+                return fault.reason
         return reason
 
-    async def _ask(self, host: str | None) -> str | None:
+    async def _connect(self, host: str | None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if host is None:
-            reader, writer = await asyncio.open_unix_connection(self._address.path)
-        else:
-            reader, writer = await asyncio.open_connection(host, self._address.port)
+            return await asyncio.open_unix_connection(self._address.path)
+        return await asyncio.open_connection(host, self._address.port)
+
+    async def _ask(
+        self, host: str | None, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> str | None:
         try:
             if self._path is None:
                 return None

@@ -80,6 +80,7 @@ class ProxyServer:
         self.read_buffer = memoryview(bytearray(READ_BYTES))
         self.listeners: list[Listener] = []
         self.is_stopping = False
+        self.not_ready: str | None = "starting"
         self.idle_close_at_s: float | None = None
         self.are_streams_leaving = False
         self.event_streams_end_at_s: float | None = None  # each its delay later

@@ -42,6 +42,7 @@ class Snapshot:
         workers: how many proxies it is of.
         workers_serving: of those, the ones that run, and have loaded.
         worker_exits: proxies that have ended before their time.
+        silent_workers: of those, how many did not answer in time: their connections are not in the census.
     """
 
     census: dict[str, int]
@@ -53,6 +54,7 @@ class Snapshot:
     workers: int = 1
     workers_serving: int = 1
     worker_exits: int = 0
+    silent_workers: int = 0
 
 
 class Front(Protocol):
@@ -71,6 +73,9 @@ class Front(Protocol):
 
     def listen(self) -> None:
         """Accept from here on. Raises OSError where somebody else has come to listen there."""
+
+    def set_readiness(self, not_ready: str | None) -> None:
+        """What --health-path answers from here on: why not ready; None for ready."""
 
     def announce_stop(self) -> None:
         """From here on every response closes its connection, and newcomers are told of."""
@@ -140,6 +145,10 @@ class Single:
         """See Front."""
         self._has_listened = True
         self.server.listen(self._sockets, is_shared=self._is_shared)
+
+    def set_readiness(self, not_ready: str | None) -> None:
+        """See Front."""
+        self.server.not_ready = not_ready
 
     def announce_stop(self) -> None:
         """See Front."""

@@ -68,6 +68,8 @@ class Worker:
         match message:
             case ipc.Listen():
                 single.listen()
+            case ipc.Readiness():
+                single.set_readiness(message.not_ready)
             case ipc.AnnounceStop():
                 single.announce_stop()
             case ipc.StopAccepting():
