@@ -6,9 +6,13 @@ import os
 import socket
 import struct
 from enum import Enum
+from pathlib import Path
 from typing import NamedTuple
 
 _UCRED = struct.Struct("=iII")
+# user_namespaces(7): a user that our namespace has no number for is shown as this one (/proc/sys/kernel/overflowuid).
+OVERFLOW_UID = 65534
+_ALL_UIDS = 2**32 - 1
 
 
 class Access(Enum):
@@ -35,13 +39,25 @@ class Peer(NamedTuple):
     @property
     def access(self) -> Access:
         """Our own user and root may do everything, but not from a container beside ours: those may read."""
-        if self.uid not in (0, os.geteuid()):
+        own = os.geteuid()
+        if self.uid not in (0, own):
             return Access.NONE
+        if self.uid == OVERFLOW_UID and not knows_every_user():
+            return Access.NONE  # ours, if we are nobody; or any of the machine's
         return Access.FULL if self.pid else Access.READ
 
     def __str__(self) -> str:
         """As a log line has it."""
         return f"uid {self.uid}, " + (f"pid {self.pid}" if self.pid else "in another PID namespace")
+
+
+def knows_every_user(uid_map: Path = Path("/proc/self/uid_map")) -> bool:
+    """Whether our user namespace has a number for each user, so that nobody is shown as another."""
+    try:
+        rows = [line.split() for line in uid_map.read_text().splitlines()]
+    except OSError:
+        return True  # no user namespaces, or no /proc: SO_PEERCRED is all that can be known
+    return sum(int(row[2]) for row in rows) >= _ALL_UIDS
 
 
 def peer_of(sock: socket.socket) -> Peer | None:

@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+import logging
+import socket
+import traceback
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from pyinit.admin import metrics, page, views
-from pyinit.admin.peers import Access, peer_of
+from pyinit.admin.peers import Access
+from pyinit.admin.visitors import NEXT_REQUEST_S, Visitors
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Awaitable, Callable
 
+    from pyinit.admin.accepting import Reserve
     from pyinit.admin.peers import Peer
     from pyinit.admin.state import Operator
+    from pyinit.admin.visitors import Visitor
     from pyinit.log import EventLog
 
+    _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
 _BODY_MAX_BYTES = 4096
-_KEEP_ALIVE_S = 15.0
-_STOP_S = 0.2
+_BODY_S = 5.0
+# What is left of a body that nobody reads: so long, then the connection is closed over it.
+_LINGER_S = 1.0
+# At our exit: what is being answered has so long.
+_STOP_S = 0.05
+# Another site's page in an operator's browser gets to see none of it.
+_FIELDS = {
+    "Server": "pyinit",
+    "Cache-Control": "no-store",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
 class Server:
@@ -29,12 +47,16 @@ class Server:
     Args:
         operator: whom it asks.
         on_refused: told of a peer who may not.
+        reserve: for when there is no descriptor left.
         log: for events.
     """
 
-    def __init__(self, operator: Operator, *, on_refused: Callable[[Peer], None], log: EventLog) -> None:
+    def __init__(
+        self, operator: Operator, *, on_refused: Callable[[Peer], None], reserve: Reserve, log: EventLog
+    ) -> None:
         self._operator = operator
         self._on_refused = on_refused
+        self._reserve = reserve
         self._log = log
         self._page: page.Page | None = None
         self._is_ending = asyncio.Event()
@@ -52,45 +74,95 @@ class Server:
                 web.post("/log-level", self._log_level),
             ]
         )
+        self._paths = "".join(
+            f"{route.method} {route.resource.canonical}\n"
+            for route in app.router.routes()
+            if route.method != "HEAD" and route.resource is not None
+        )
+        # It has nothing to say that is not said here, and the standard library's logging would write to stderr itself.
+        silent = logging.getLogger("pyinit.admin")
+        silent.disabled = True
         self._runner = web.AppRunner(
             app,
             access_log=None,
-            keepalive_timeout=_KEEP_ALIVE_S,
-            shutdown_timeout=_STOP_S,
+            logger=silent,
+            keepalive_timeout=NEXT_REQUEST_S,
+            lingering_time=_LINGER_S,
             handler_cancellation=True,  # who waits for our end and leaves is not waited with
         )
+        self._visitors: Visitors | None = None
 
     async def start(self, listening: list[socket.socket]) -> None:
         """Serve on these."""
         await self._runner.setup()
+        make = self._runner.server
+        assert make is not None  # noqa: S101  it is set up
+        self._visitors = Visitors(make, reserve=self._reserve, log=self._log)
         for sock in listening:
-            await web.SockSite(self._runner, sock).start()
+            self._visitors.admit(sock)
 
     async def stop(self) -> None:
-        """Answer who waited for the end, and close every connection."""
+        """Answer who waited for the end, and close every connection; what is being answered has a moment."""
         self._is_ending.set()
-        await self._runner.cleanup()
+        if self._visitors is not None:
+            self._visitors.close()
+        try:
+            if self._runner.server is not None:
+                await self._runner.server.shutdown(_STOP_S)
+            await self._runner.cleanup()
+        finally:
+            if self._visitors is not None:
+                self._visitors.abort()
 
     @web.middleware
-    async def _judge(
-        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    ) -> web.StreamResponse:
-        """Refuse who may not."""
-        transport = request.transport
-        sock = None if transport is None else transport.get_extra_info("socket")
-        if sock is None:
+    async def _judge(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        """Refuse who may not; answer for what fails."""
+        visitors, protocol = self._visitors, request.protocol
+        visitor = None if visitors is None else visitors.begun(protocol)
+        if visitors is None or visitor is None:
             raise web.HTTPForbidden(text="the connection is gone\n")
-        peer = peer_of(sock)
-        # A TCP socket does not tell who asks: the read-only part.
-        access = Access.READ if peer is None else peer.access
-        if access is Access.NONE:
+        try:
+            response = self._refusal(request, visitor) or await self._answer(request, handler)
+        finally:
+            visitors.ended(protocol)
+        if not response.prepared:
+            for name, value in _FIELDS.items():
+                response.headers.setdefault(name, value)
+        return response
+
+    async def _answer(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except web.HTTPNotFound:
+            return web.Response(status=404, text=f"no such path; these are there:\n{self._paths}")
+        except web.HTTPMethodNotAllowed as problem:
+            allowed = ", ".join(sorted(problem.allowed_methods))
+            return web.Response(
+                status=405, text=f"{request.path} takes {allowed}\n", headers={"Allow": allowed}
+            )
+        except web.HTTPException as answer:
+            return web.Response(status=answer.status, text=f"{answer.reason}\n")
+        except Exception:  # noqa: BLE001  one view's fault: said, counted, and no harm to the proxy
+            self._operator.count_fault()
+            self._log.error("control.failed", target=request.path, traceback=traceback.format_exc())
+            return web.Response(status=500, text="a fault of pyinit's own; its log has the traceback\n")
+
+    def _refusal(self, request: web.Request, visitor: Visitor) -> web.Response | None:
+        peer = visitor.peer
+        if visitor.access is Access.NONE:
             if peer is not None:
                 self._on_refused(peer)
-            raise web.HTTPForbidden(text="our own user or root may ask\n")
-        if access is Access.READ and request.method not in ("GET", "HEAD"):
+            answer = web.Response(status=403, text="our own user or root may ask\n")
+            answer.force_close()
+            return answer
+        if visitor.access is Access.READ and request.method not in ("GET", "HEAD"):
             where = "over TCP" if peer is None else "from another PID namespace"
-            raise web.HTTPForbidden(text=f"{where} this can be read, not ordered\n")
-        return await handler(request)
+            return web.Response(status=403, text=f"{where} this can be read, not ordered\n")
+        if peer is None and not is_host_expected(request.host, visitor.door.sock.getsockname()[0]):
+            return web.Response(
+                status=421, text="on a loopback address this is asked for by address, or as localhost\n"
+            )
+        return None
 
     async def _front_page(self, _: web.Request) -> web.Response:
         if self._page is None:
@@ -105,16 +177,10 @@ class Server:
         return web.Response(status=code, text=text)
 
     async def _status(self, _: web.Request) -> web.Response:
-        try:
-            return web.json_response(views.status(await self._operator.state()))
-        except TimeoutError:
-            return web.Response(status=504, text="a worker does not answer\n")
+        return web.json_response(views.status(await self._operator.state()))
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        try:
-            state = await self._operator.state()
-        except TimeoutError:
-            return web.Response(status=504, text="a worker does not answer\n")
+        state = await self._operator.state()
         body, media_type = metrics.exposition(state, request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": media_type})
 
@@ -124,17 +190,45 @@ class Server:
         return await self._status(request)
 
     async def _drain(self, _: web.Request) -> web.Response:
-        self._operator.drain()
-        return web.Response(status=202, text="draining\n")
+        return web.Response(status=202, text=f"{self._operator.drain()}\n")
 
     async def _stop(self, _: web.Request) -> web.Response:
-        self._operator.stop()
-        return web.Response(status=202, text="stopping\n")
+        return web.Response(status=202, text=f"{self._operator.stop()}\n")
 
     async def _log_level(self, request: web.Request) -> web.Response:
-        level = (await request.text()).strip()
+        try:
+            async with asyncio.timeout(_BODY_S):
+                level = (await request.text()).strip()
+        except TimeoutError:
+            return web.Response(status=408, text="the body did not come\n")
+        except UnicodeDecodeError:
+            level = ""
         try:
             self._operator.set_log_level(level)
         except ValueError as problem:
             return web.Response(status=400, text=f"{problem}\n")
         return web.Response(text=f"{level}\n")
+
+
+def is_host_expected(host: str, bound: str) -> bool:
+    """Whether a Host can be an operator's own.
+
+    A name that leads to a loopback address is what a page of another site has made of its own name (DNS rebinding), to
+    read from us with its visitor's browser. On any other address names are how monitoring asks (a service's, a
+    task's), and there is no telling them apart; what is there can be read by whoever reaches the port anyway.
+
+    Args:
+        host: as the request has it, with its port.
+        bound: the address that the socket listens on.
+    """
+    if not ipaddress.ip_address(bound).is_loopback:
+        return True
+    is_v6 = host.startswith("[")
+    name = host[1:].partition("]")[0] if is_v6 else host.partition(":")[0].lower().rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):  # RFC 6761 section 6.3: never anybody else's
+        return True
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

@@ -11,7 +11,7 @@ import os
 import socket
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from pyinit.values import Address
@@ -85,10 +85,48 @@ def open_admin(address: Address) -> socket.socket:
     return _listen_tcp(address)
 
 
-def path_of(sock: socket.socket) -> str | None:
-    """The file that the bind has made, which is ours to remove; None where there is none."""
+class SocketFile(NamedTuple):
+    """The file that a bind has made.
+
+    Attributes:
+        path: of it.
+        device: where it is.
+        inode: and which.
+    """
+
+    path: str
+    device: int
+    inode: int
+
+    def remove(self) -> None:
+        """Remove it, but not what another run has put in its place. Gone already is as well."""
+        try:
+            now = os.lstat(self.path)
+            if (now.st_dev, now.st_ino) == (self.device, self.inode):
+                Path(self.path).unlink()
+        except OSError:
+            return
+
+
+def file_of(sock: socket.socket) -> SocketFile | None:
+    """The file that is ours to remove; None where the bind has made none."""
     name = sock.getsockname() if sock.family == socket.AF_UNIX else ""
-    return name if isinstance(name, str) and name else None
+    if not isinstance(name, str) or not name:
+        return None
+    try:
+        status = os.lstat(name)
+    except OSError:
+        return None
+    return SocketFile(name, status.st_dev, status.st_ino)
+
+
+def drop_waiting(sock: socket.socket) -> None:
+    """Close what waits in its queue."""
+    for _ in range(_BACKLOG + 1):
+        try:
+            sock.accept()[0].close()
+        except OSError:
+            return
 
 
 def name_of(sock: socket.socket) -> str:
@@ -127,7 +165,18 @@ def _is_left_over(path: str) -> bool:
         return False
     with socket.socket(socket.AF_UNIX) as sock:
         sock.setblocking(False)  # noqa: FBT003  the library's signature
-        return sock.connect_ex(path) == errno.ECONNREFUSED
+        if sock.connect_ex(path) != errno.ECONNREFUSED:
+            return False
+    return not _is_bound(path)
+
+
+def _is_bound(path: str) -> bool:
+    """Whether somebody holds the path and does not listen yet: another run that starts at this moment."""
+    try:
+        rows = Path("/proc/net/unix").read_bytes().splitlines()
+    except OSError:
+        return False
+    return any(row.split(maxsplit=7)[7:] == [os.fsencode(path)] for row in rows)
 
 
 def _listen_tcp(address: Address) -> socket.socket:

@@ -10,14 +10,15 @@ import asyncio
 import importlib
 import sys
 import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyinit.admin import sockets
+from pyinit.admin.accepting import Reserve
 from pyinit.admin.health import HealthSocket
 
 if TYPE_CHECKING:
     import socket
+    from types import ModuleType
 
     from pyinit.admin.peers import Peer
     from pyinit.admin.state import Operator
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 # The importing thread hands the interpreter over so soon when the loop wants it (5 ms by default).
 _SWITCH_INTERVAL_S = 0.0005
 _REFUSED_AGAIN_S = 10.0
+# It could not be loaded (no descriptor, no memory): who waits then is let go, and it is tried again for the next.
+_LOAD_AGAIN_S = 1.0
 
 
 class Surface:
@@ -56,12 +59,15 @@ class Surface:
         self._log = log
         self._loop = asyncio.get_running_loop()
         self._sockets: list[socket.socket] = []
-        self._paths: list[str] = []
+        self._files: list[sockets.SocketFile] = []
         self._waiting: list[socket.socket] = []
         self._health: HealthSocket | None = None
         self._serving: asyncio.Task[None] | None = None
         self._server: Any = None  # admin.server.Server, which is not imported yet
         self._refused_at_s: float | None = None
+        self._unsaid_count = 0
+        self._reserve = Reserve()
+        self._retry: asyncio.TimerHandle | None = None
 
     def open(self) -> None:
         """Open what is to be had; what is not is logged, and never a reason not to run."""
@@ -86,24 +92,30 @@ class Surface:
 
     def _open_control(self, address: Address) -> None:
         control, health = sockets.open_pair(address)
-        self._wait_on(control, "control.listening")
+        name = sockets.name_of(control)
+        is_suffixed = address.path is not None and address.path.startswith("@") and name != address.path
+        taken = {"taken": address.path} if is_suffixed else {}
+        self._wait_on(control, "control.listening", **taken)
         if health is not None:
             self._own(health)
             self._health = HealthSocket(
-                health, not_ready=lambda: self._operator.not_ready, on_refused=self.refused
+                health,
+                not_ready=lambda: self._operator.not_ready,
+                on_refused=self.refused,
+                reserve=self._reserve,
             )
 
-    def _wait_on(self, sock: socket.socket, event: str) -> None:
+    def _wait_on(self, sock: socket.socket, event: str, **fields: object) -> None:
         self._own(sock)
         self._waiting.append(sock)
         self._loop.add_reader(sock.fileno(), self._asked)
-        self._log.info(event, address=sockets.name_of(sock))
+        self._log.info(event, address=sockets.name_of(sock), **fields)
 
     def _own(self, sock: socket.socket) -> None:
         self._sockets.append(sock)
-        path = sockets.path_of(sock)
-        if path is not None:
-            self._paths.append(path)
+        file = sockets.file_of(sock)
+        if file is not None:
+            self._files.append(file)
 
     def _asked(self) -> None:
         """Somebody waits in a queue: load what answers, once."""
@@ -113,48 +125,70 @@ class Surface:
             self._serving = self._loop.create_task(self._serve())
 
     async def _serve(self) -> None:
+        self._reserve.give_up()  # modules are files
         try:
-            usual_s = sys.getswitchinterval()
-            sys.setswitchinterval(_SWITCH_INTERVAL_S)
-            try:
-                module = await self._loop.run_in_executor(
-                    None, importlib.import_module, "pyinit.admin.server"
-                )
-            finally:
-                sys.setswitchinterval(usual_s)
-            self._server = module.Server(self._operator, on_refused=self.refused, log=self._log)
+            module = await self._load()
+            self._server = module.Server(
+                self._operator, on_refused=self.refused, reserve=self._reserve, log=self._log
+            )
             await self._server.start(self._waiting)
             await self._loop.shutdown_default_executor()  # its thread is of no more use
         except Exception:  # noqa: BLE001  without it the app is served all the same
             self._log.error(
                 "control.failed", reason="it could not be loaded", traceback=traceback.format_exc()
             )
+            self._server = None
+            self._retry = self._loop.call_later(_LOAD_AGAIN_S, self._wait_again)
+        finally:
+            self._reserve.restore()
+
+    async def _load(self) -> ModuleType:
+        usual_s = sys.getswitchinterval()
+        sys.setswitchinterval(_SWITCH_INTERVAL_S)
+        try:
+            return await self._loop.run_in_executor(None, importlib.import_module, "pyinit.admin.server")
+        finally:
+            sys.setswitchinterval(usual_s)
+
+    def _wait_again(self) -> None:
+        """Let go who waits, and wait for the next."""
+        self._serving = None
+        for sock in self._waiting:
+            sockets.drop_waiting(sock)
+            self._loop.add_reader(sock.fileno(), self._asked)
 
     def refused(self, peer: Peer) -> None:
         """One who may not ask: said once in a while, as it may ask for ever."""
         now_s = self._loop.time()
-        if self._refused_at_s is None or now_s - self._refused_at_s >= _REFUSED_AGAIN_S:
-            self._refused_at_s = now_s
-            self._log.warning("control.refused", peer=str(peer), reason="our own user or root may ask")
+        if self._refused_at_s is not None and now_s - self._refused_at_s < _REFUSED_AGAIN_S:
+            self._unsaid_count += 1
+            return
+        self._log.warning(
+            "control.refused",
+            peer=str(peer),
+            reason="our own user or root may ask",
+            unsaid=self._unsaid_count,
+        )
+        self._refused_at_s, self._unsaid_count = now_s, 0
 
     async def close(self) -> None:
         """Close everything; the end."""
         if self._health is not None:
             self._health.close()
-        if self._serving is None:
-            for sock in self._waiting:
-                self._loop.remove_reader(sock.fileno())
-        else:
+        if self._retry is not None:
+            self._retry.cancel()
+        if self._serving is not None:
             self._serving.cancel()
-        if self._server is not None:
-            await self._server.stop()
-        for sock in self._sockets:
-            sock.close()
-        self._remove_paths()
-
-    def _remove_paths(self) -> None:
-        for path in self._paths:
-            Path(path).unlink(missing_ok=True)
+        for sock in self._waiting:
+            self._loop.remove_reader(sock.fileno())
+        try:
+            if self._server is not None:
+                await self._server.stop()
+        finally:
+            for sock in self._sockets:
+                sock.close()
+            for file in self._files:
+                file.remove()
 
     def __repr__(self) -> str:
         return f"Surface({len(self._sockets)} sockets, loaded={self._server is not None})"

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 # Of the form of /status: more fields may come; one that goes, or means something else, is a new version.
 STATUS_VERSION = 1
+# Those of drain.tracker.State that a connection which is open has; all are there, 0 or not.
+_CONNECTION_STATES = ("new", "active", "idle", "tunnel", "lingering")
 
 
 def readiness(not_ready: str | None) -> tuple[int, str]:
@@ -48,7 +50,8 @@ def status(state: RunState) -> dict[str, object]:
         },
         "child": None if child is None else asdict(child),
         "workers": state.workers,
-        "connections": dict(state.census),
+        "workers_silent": state.silent_workers,
+        "connections": {name: state.census.get(name, 0) for name in _CONNECTION_STATES},
         "oldest": [asdict(exchange) for exchange in state.oldest],
         "totals": asdict(state.stats),
         "outcomes": asdict(state.outcomes),
