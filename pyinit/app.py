@@ -106,11 +106,13 @@ class App:
         self._machine = DrainMachine(start.budget, has_child=start.child_pid is not None)
         sockets = [(socket.socket(fileno=sock.detach()), is_raw) for sock, is_raw in start.bound]
         self._listening = [(address_text(sock), is_raw) for sock, is_raw in sockets]
+        self._unreachable = asyncio.Event()  # a request found nobody at the app's address
         self._front = build_front(
             start,
             sockets,
             on_quiet=lambda: self.handle(phases.Quiet()),
             on_new_connection=lambda: self.handle(phases.ConnectionOpened()),
+            on_unreachable=self._unreachable.set,
             log=log,
         )
         self._child = Child(
@@ -224,13 +226,12 @@ class App:
         self._front.set_readiness(self.not_ready)
 
     async def _watch_readiness(self) -> None:
-        """Until ready, and then as long as --ready-path asks; a fault of ours in it is retried, not final."""
+        """Until ready, and on from there; a fault of ours in it is retried, not final."""
         while True:
             try:
                 if self._machine.phase is Phase.STARTING:
                     await self._become_ready()
-                if self._start.settings.ready_path is not None:
-                    await self._keep_asking(self._start.settings.ready_interval_s)
+                await self._keep_asking(self._start.settings.ready_interval_s)
             except Exception:  # noqa: BLE001  a probe that fails must not leave the app unreachable for ever
                 self._log.error("callback.failed", where="readiness", traceback=traceback.format_exc())
                 await asyncio.sleep(1)
@@ -305,10 +306,18 @@ class App:
             )
 
     async def _keep_asking(self, interval_s: float) -> None:
-        """The repeated --ready-path probe: a hung app turns not ready, and comes back. The child is left alone."""
+        """The repeated probe: a hung app turns not ready, and comes back. The child is left alone.
+
+        Without --ready-path it is a connect, which a hung app's kernel answers too, and which an idle app wakes up
+        for, or logs as a broken handshake. So there it waits for a request that finds nobody, and ends with a success.
+        """
         failures = 0
         while self._machine.phase is Phase.SERVING:
-            await asyncio.sleep(interval_s)
+            if self._start.settings.ready_path is None and not failures and self._app_not_ready is None:
+                self._unreachable.clear()
+                await self._unreachable.wait()
+            else:
+                await asyncio.sleep(interval_s)
             reason = await self._probe.ask(max(interval_s, _ANSWER_LEAST_S))
             if self._machine.phase is not Phase.SERVING:
                 return

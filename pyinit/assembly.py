@@ -36,6 +36,7 @@ def build_front(
     *,
     on_quiet: Callable[[], None],
     on_new_connection: Callable[[], None],
+    on_unreachable: Callable[[], None],
     log: EventLog,
 ) -> Front:
     """The proxy, not started yet.
@@ -45,13 +46,20 @@ def build_front(
         sockets: the bound ones, each with whether it is a ``tcp:`` address; the proxy's from here on.
         on_quiet: see ProxyServer.
         on_new_connection: see ProxyServer.
+        on_unreachable: see ProxyServer; not of each, with workers.
         log: for events.
     """
     settings = start.settings
     config = proxy_config(start)
     count = worker_count(settings)
     if count == 1:
-        server = ProxyServer(config, log, on_quiet=on_quiet, on_new_connection=on_new_connection)
+        server = ProxyServer(
+            config,
+            log,
+            on_quiet=on_quiet,
+            on_new_connection=on_new_connection,
+            on_unreachable=on_unreachable,
+        )
         return Single(server, sockets)
     trusted = tuple(network.text for network in settings.trust)
     # RLIMIT_NOFILE is each process's own, so what follows from it needs no dividing.
@@ -65,6 +73,7 @@ def build_front(
         spawn=_spawn_worker,
         on_quiet=on_quiet,
         on_new_connection=on_new_connection,
+        on_unreachable=on_unreachable,
         log=log,
     )
 

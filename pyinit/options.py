@@ -89,7 +89,7 @@ FRONT = (
     Option("ready-path", "ready_path", values.origin_path, "PATH", "none",
            "ready when this answers 2xx or 3xx; else when a connect succeeds"),
     Option("ready-interval", "ready_interval_s", values.positive_seconds, "S", "5",
-           "how often --ready-path is asked again; three failures make not ready"),
+           "how often --ready-path is asked again (else a connect, once one failed); three failures make not ready"),
     Option("start-timeout", "start_timeout_s", values.positive_seconds, "S", "60",
            "warn from then on, each 10 s, that the app is not ready"),
     Option("start-required", "start_required", None, "", "off",

@@ -98,6 +98,7 @@ class Fleet:
             pid, or raises SpawnError.
         on_quiet: called when, after stop_accepting, no worker has a listener or a client connection left.
         on_new_connection: called for newcomers during a stop.
+        on_unreachable: called where a worker could not connect to the app.
         log: for events.
     """
 
@@ -109,6 +110,7 @@ class Fleet:
         spawn: Callable[[int, list[int]], int],
         on_quiet: Callable[[], None],
         on_new_connection: Callable[[], None],
+        on_unreachable: Callable[[], None] | None = None,
         log: EventLog,
     ) -> None:
         self._sockets = sockets
@@ -118,6 +120,7 @@ class Fleet:
         self._spawn = spawn
         self._on_quiet = on_quiet
         self._on_new_connection = on_new_connection
+        self._on_unreachable = on_unreachable
         self._log = log
         self._loop = asyncio.get_running_loop()
         self._orders: list[ipc.Order] = []  # for all, in order; a successor is given them again
@@ -340,6 +343,9 @@ class Fleet:
                 self._check()
             case ipc.ConnectionOpened():
                 self._on_new_connection()
+            case ipc.AppUnreachable():
+                if self._on_unreachable is not None:
+                    self._on_unreachable()
             case ipc.UpstreamsGone():
                 slot.upstreams_gone = True
                 self._changed.set()

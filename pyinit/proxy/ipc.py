@@ -116,6 +116,11 @@ class ConnectionOpened:
 
 
 @dataclass(frozen=True, slots=True)
+class AppUnreachable:
+    """A connection to the app could not be made."""
+
+
+@dataclass(frozen=True, slots=True)
 class UpstreamsGone:
     """After ClosePool: no connection to the app is left."""
 
@@ -156,7 +161,7 @@ Order = (
     | Ask
     | Abort
 )
-Notice = Quiet | ConnectionOpened | UpstreamsGone | Report
+Notice = Quiet | ConnectionOpened | AppUnreachable | UpstreamsGone | Report
 Message = Order | Notice
 
 _KINDS: dict[str, type[Message]] = {
@@ -175,6 +180,7 @@ _KINDS: dict[str, type[Message]] = {
         Abort,
         Quiet,
         ConnectionOpened,
+        AppUnreachable,
         UpstreamsGone,
         Report,
     )

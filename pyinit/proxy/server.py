@@ -54,6 +54,7 @@ class ProxyServer:
         log: for events.
         on_quiet: called when listeners and client connections are gone, once stop_accepting was asked for.
         on_new_connection: called for each client that sends its first request head.
+        on_unreachable: called for each connection to the app that could not be made.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class ProxyServer:
         *,
         on_quiet: Callable[[], None],
         on_new_connection: Callable[[], None] | None = None,
+        on_unreachable: Callable[[], None] | None = None,
     ) -> None:
         self.config = config
         self.log = log
@@ -88,6 +90,7 @@ class ProxyServer:
         self.now_s = time.monotonic
         self._on_quiet = on_quiet
         self._on_new_connection = on_new_connection
+        self._on_unreachable = on_unreachable
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._held: dict[Downstream | Upstream, int] = {}
@@ -284,6 +287,8 @@ class ProxyServer:
         else:
             return
         try:
+            if self._on_unreachable is not None:
+                self._on_unreachable()
             relay.connect_failed(error)
         except Exception:  # noqa: BLE001  the same
             self.callback_failed(relay, "server.connect")

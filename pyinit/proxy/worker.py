@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Newcomers of a lame duck come by the thousand; whoever counts seconds since the last one need not hear of each.
 _OPENED_EVERY_S = 0.1
+# An app that is not there fails every request; whoever looks into it takes seconds.
+_UNREACHABLE_EVERY_S = 1.0
 
 
 class Worker:
@@ -48,6 +50,7 @@ class Worker:
             log,
             on_quiet=self._quiet,
             on_new_connection=self._connection_opened,
+            on_unreachable=self._app_unreachable,
         )
         sockets = [(socket.socket(fileno=fd), is_raw) for fd, is_raw in configure.listeners]
         self._single = Single(server, sockets, is_shared=True)
@@ -55,6 +58,7 @@ class Worker:
         self._log = log
         self._loop = asyncio.get_running_loop()
         self._said_opened_s = 0.0
+        self._said_unreachable_s: float | None = None
         self._said_quiet = False
         self._pool_closing: asyncio.Task[None] | None = None
         self._on_end = on_end
@@ -87,7 +91,14 @@ class Worker:
                 self._report(message.number)
             case ipc.Abort():
                 self.abort()
-            case ipc.Configure() | ipc.Quiet() | ipc.ConnectionOpened() | ipc.UpstreamsGone() | ipc.Report():
+            case (
+                ipc.Configure()
+                | ipc.Quiet()
+                | ipc.ConnectionOpened()
+                | ipc.AppUnreachable()
+                | ipc.UpstreamsGone()
+                | ipc.Report()
+            ):
                 self._log.error("worker.bad_order", kind=type(message).__name__)
             case _:
                 assert_never(message)
@@ -119,6 +130,12 @@ class Worker:
         if now_s - self._said_opened_s >= _OPENED_EVERY_S:
             self._said_opened_s = now_s
             self._send(ipc.ConnectionOpened())
+
+    def _app_unreachable(self) -> None:
+        now_s = self._loop.time()
+        if self._said_unreachable_s is None or now_s - self._said_unreachable_s >= _UNREACHABLE_EVERY_S:
+            self._said_unreachable_s = now_s
+            self._send(ipc.AppUnreachable())
 
     def _report(self, number: int) -> None:
         now = self._single.snapshot()

@@ -234,6 +234,42 @@ def test_a_hung_app_turns_not_ready_and_comes_back() -> None:
         assert process_state(app.child_pid) not in (None, "Z"), "the child is left alone"
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_an_app_that_listens_no_more_turns_not_ready_without_a_ready_path_too(workers: str) -> None:
+    """Nobody asks it while all is well; from a request that finds nobody there on, it is asked until it is back."""
+    script = (
+        "const server=http.createServer((q,s)=>{s.setHeader('Connection','close');s.end('connections '+n)});let n=0;"
+        "server.on('connection',()=>n++);server.listen(port,'127.0.0.1');"
+        "process.on('SIGUSR1',()=>server.close(()=>console.log('closed')));"
+        "process.on('SIGUSR2',()=>server.listen(port,'127.0.0.1'));setInterval(()=>{},1e6)"
+    )
+    name = new_name()
+    arguments = ("--control", name, "--workers", workers, "--ready-interval", "0.05", *HEALTH)
+    with node(script, *arguments) as app, Client(app.port) as client:
+        assert client.get("/").body == b"connections 2", "that of the start, and this request's"
+        for _ in range(20):
+            assert client.get("/").status == 200
+        assert client.get("/").body == b"connections 23", "none but the requests'"
+        os.kill(app.child_pid, signal.SIGUSR1)
+        eventually(lambda: "closed" in app.stdout, "it listens no more")
+        assert readiness(name) == (200, "ready"), "which nobody has seen yet"
+        with Client(app.port) as other:
+            assert other.get("/").status == 502
+        app.wait_event("app.not_ready", failures=3, reason="Connection refused")
+        assert readiness(name) == (503, "not ready: Connection refused")
+        assert probed(app.port).status == 503 or workers == "2"
+        os.kill(app.child_pid, signal.SIGUSR2)
+        app.wait_event("app.ready_again")
+        assert health(name) == "ready\n"
+        with Client(app.port) as other:
+            assert other.get("/").status == 200
+        os.kill(app.child_pid, signal.SIGUSR1)
+        eventually(lambda: app.stdout.count("closed") == 2, "once more")
+        with Client(app.port) as other:
+            assert other.get("/").status == 502
+        app.wait_count("app.not_ready", 2)
+
+
 def test_a_respawned_worker_knows_whether_we_are_ready() -> None:
     with starting("--workers", "2", "--ready-path", "/ready", "--ready-interval", "0.1") as (app, _):
         port = listen(app)
