@@ -158,7 +158,13 @@ class Server:
         if visitor.access is Access.READ and request.method not in ("GET", "HEAD"):
             where = "over TCP" if peer is None else "from another PID namespace"
             return web.Response(status=403, text=f"{where} this can be read, not ordered\n")
-        if peer is None and not is_host_expected(request.host, visitor.door.sock.getsockname()[0]):
+        # Not request.host, which without the field asks DNS for our name, and waits. A browser always sends it.
+        host = request.headers.get("Host")
+        if (
+            peer is None
+            and host is not None
+            and not is_host_expected(host, visitor.door.sock.getsockname()[0])
+        ):
             return web.Response(
                 status=421, text="on a loopback address this is asked for by address, or as localhost\n"
             )

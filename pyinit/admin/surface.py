@@ -81,14 +81,13 @@ class Surface:
         try:
             if address is not None:
                 self._open_control(address)
-        except OSError as problem:
-            self._log.error("control.failed", address=str(address), reason=problem.strerror or str(problem))
+        except (OSError, ValueError) as problem:
+            self._log.error("control.failed", address=str(address), reason=_reason(problem))
         try:
             if self._admin_address is not None:
                 self._wait_on(sockets.open_admin(self._admin_address), "admin.listening")
-        except OSError as problem:
-            reason = problem.strerror or str(problem)
-            self._log.error("admin.failed", address=str(self._admin_address), reason=reason)
+        except (OSError, ValueError) as problem:
+            self._log.error("admin.failed", address=str(self._admin_address), reason=_reason(problem))
 
     def _open_control(self, address: Address) -> None:
         control, health = sockets.open_pair(address)
@@ -192,3 +191,8 @@ class Surface:
 
     def __repr__(self) -> str:
         return f"Surface({len(self._sockets)} sockets, loaded={self._server is not None})"
+
+
+def _reason(problem: OSError | ValueError) -> str:
+    """Why an address cannot be had; a ValueError is a name that is no host's (the idna codec's)."""
+    return (isinstance(problem, OSError) and problem.strerror) or str(problem)

@@ -42,12 +42,14 @@ class World:
         self.spawned_s: list[float] = []
         self.quiet_count = 0
         self.opened_count = 0
+        self.unreachable_count = 0
         self.fleet = Fleet(
             [ipc.Configure(index, CONFIG, (), (), "json", "info") for index in range(count)],
             [],
             spawn=self._spawn,
             on_quiet=self._quiet,
             on_new_connection=self._opened,
+            on_unreachable=self._unreachable,
             log=self.log,
         )
 
@@ -67,6 +69,9 @@ class World:
 
     def _opened(self) -> None:
         self.opened_count += 1
+
+    def _unreachable(self) -> None:
+        self.unreachable_count += 1
 
     async def close(self) -> None:
         for end in self.ends:
@@ -123,6 +128,23 @@ async def test_a_successor_is_given_every_order_that_went_before() -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_successor_is_told_of_the_readiness_as_it_is_alone() -> None:
+    world = World(1)
+    world.fleet.start()
+    for reason in (None, "hung", None, "hung again"):
+        world.fleet.set_readiness(reason)
+    world.ends[0].send(ipc.AppUnreachable())
+    await turns()
+    assert world.unreachable_count == 1
+    assert world.heard[0][1:] == [ipc.Readiness(it) for it in (None, "hung", None, "hung again")]
+    world.ends[0].close()
+    assert world.fleet.exited(1001, 1)
+    await asyncio.sleep(0.15)
+    assert world.heard[1][1:] == [ipc.Readiness("hung again")]
+    await world.close()
+
+
+@pytest.mark.asyncio
 async def test_what_cannot_start_is_tried_again_less_and_less_often() -> None:
     world = World(1, starts=False)
     world.fleet.start()
@@ -153,9 +175,9 @@ async def test_a_census_leaves_out_who_does_not_answer_and_keeps_its_order() -> 
     assert taken == []
     world.ends[1].send(ipc.Report(2, {"idle": 5, "active": 1}))
     await asyncio.sleep(0.3)
-    assert [(number, now.census) for number, now in taken] == [
-        (1, {"idle": 1}),
-        (2, {"idle": 7, "active": 1}),
+    assert [(number, now.census, now.silent_workers) for number, now in taken] == [
+        (1, {"idle": 1}, 1),
+        (2, {"idle": 7, "active": 1}, 0),
     ]
     await world.close()
 

@@ -208,7 +208,7 @@ def test_a_stop_long_after_an_ordered_drain_leaves_the_app_its_time() -> None:
     """The budget was spent while nobody stopped us: then this is no preStop hook's SIGTERM, and a grace of its own."""
     name = new_name()
     arguments = ("--control", name, "--stop-timeout", "1.5", "--child-timeout", "0.7")
-    script = APP.replace("if(process.env.LINGER!=='1')process.exit(7)", "setTimeout(()=>process.exit(7),300)")
+    script = APP.replace("if(process.env.LINGER!=='1')process.exit(7)", "setTimeout(()=>process.exit(7),100)")
     with node(script, *arguments) as app:
         assert app.port
         assert ask(name, "/drain", method="POST").status == 202
@@ -311,6 +311,16 @@ def test_a_worker_is_replaced_while_the_first_question_loads_its_answer() -> Non
             assert client.get("/").status == 200
         assert app.stop() == 7
         asking.close()
+
+
+def test_a_stop_does_not_wait_for_an_answer_that_is_still_being_loaded() -> None:
+    with serving("--idle-grace", "0") as (app, name):
+        asking = control(name)
+        asking.request("/status")
+        assert app.stop() == 7
+        assert asking.ends() in ("fin", "reset")
+        asking.close()
+        assert not app.all_events("control.failed")
 
 
 def test_the_log_level_can_be_set() -> None:

@@ -165,6 +165,13 @@ def test_a_place_that_cannot_be_had_is_no_reason_not_to_run(tmp_path: Path) -> N
         assert app.stop() == 0
 
 
+def test_a_host_that_no_name_can_be_is_no_reason_not_to_run_either() -> None:
+    with example("--control", "off", "--admin", f"{'x' * 70}.example:1") as app:
+        assert app.port
+        assert "label" in app.wait_event("admin.failed")["reason"]
+        assert app.stop() == 0
+
+
 @pytest.mark.parametrize("option", ["--control", "--admin"])
 def test_over_tcp_it_can_be_read_alone(option: str) -> None:
     event = "control.listening" if option == "--control" else "admin.listening"
@@ -185,6 +192,9 @@ def test_over_tcp_it_can_be_read_alone(option: str) -> None:
             assert asked(target, "POST") == (403, "over TCP this can be read, not ordered\n")
         assert asked("/status", host="evil.example")[0] == 421, "DNS rebinding"
         assert asked("/status", host="127.0.0.1")[0] == 200
+        with Client(port) as client:
+            client.send(b"GET /readyz HTTP/1.0\r\n\r\n")
+            assert client.response().status == 200, "no browser"
         assert app.process.poll() is None
         assert app.stop() == 0
 
