@@ -192,7 +192,7 @@ class Visitors:
     def _look(self) -> None:
         self._timer = None
         now_s = self._loop.time()
-        for visitor in self._visitors.values():
+        for visitor in tuple(self._visitors.values()):
             if (
                 visitor.deadline_s is not None
                 and now_s >= visitor.deadline_s

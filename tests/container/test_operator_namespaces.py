@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from pyinit.admin.visitors import STRANGERS_MAX
 from tests.container.test_front_pid1 import Namespaced
 from tests.support.front import EXAMPLE, Front, example
 from tests.support.operator import Said, ask, asked_as, health, new_name, readiness, status
+from tests.support.proc_figures import figures_of
 from tests.support.process import SCRIPT_PATH
 
 if TYPE_CHECKING:
@@ -45,6 +48,37 @@ def test_another_user_is_refused_and_said_so_once() -> None:
         assert app.stop() == 0
         (refused,) = app.all_events("control.refused")
         assert str(refused["peer"]).startswith("uid 4711, pid ")
+
+
+# Opens as many connections as it is told, says so, and holds them until its stdin ends.
+_HOLD = """
+import socket, sys
+held = []
+for _ in range(int(sys.argv[2])):
+    sock = socket.socket(socket.AF_UNIX)
+    sock.connect("\\0" + sys.argv[1])
+    held.append(sock)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_another_user_cannot_keep_the_operator_out() -> None:
+    name = new_name()
+    with example("--control", name) as app:
+        assert app.port
+        assert status(name)["phase"] == "serving"
+        before = figures_of(app.process.pid).descriptors
+        command = [*SOMEBODY, sys.executable, "-I", "-S", "-c", _HOLD, name[1:], "200"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/") as stranger:
+            assert stranger.stdin is not None
+            assert stranger.stdout is not None
+            assert stranger.stdout.readline() == b"held\n"
+            for _ in range(20):
+                assert readiness(name) == (200, "ready")
+            assert figures_of(app.process.pid).descriptors <= before + STRANGERS_MAX + 2
+            stranger.stdin.close()
+        assert app.stop() == 0
 
 
 @pytest.fixture

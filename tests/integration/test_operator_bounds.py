@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import resource
 import socket
+import sys
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
@@ -13,7 +14,9 @@ import pytest
 
 from pyinit.admin.accepting import Reserve
 from pyinit.admin.server import Server
+from pyinit.admin.surface import Surface
 from pyinit.admin.visitors import FIRST_REQUEST_S, NEXT_REQUEST_S, PER_SOCKET_MAX
+from pyinit.values import Address
 from tests.support.front import DEADLINE_S, EXAMPLE, Front, example
 from tests.support.http_client import Client, eventually
 from tests.support.operator import ask, control, health, new_name, readiness, status
@@ -227,6 +230,39 @@ async def test_a_fault_in_a_view_is_answered_logged_and_counted() -> None:
         writer.write(b"GET /status HTTP/1.1\r\nHost: x\r\n\r\n")
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
         writer.close()
+
+
+@pytest.mark.asyncio
+async def test_what_could_not_be_loaded_is_tried_again_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits is let go: without descriptors or memory nobody would ever have been answered."""
+    monkeypatch.setattr("pyinit.admin.surface._LOAD_AGAIN_S", 0.05)
+    loads = iter([OSError(24, "Too many open files"), MemoryError(), None])
+
+    def load(name: str) -> object:
+        problem = next(loads)
+        if problem is not None:
+            raise problem
+        return sys.modules[name]
+
+    monkeypatch.setattr("pyinit.admin.surface.importlib.import_module", load)
+    operator, log, name = Faulty(), Recorded(), new_name()
+    operator.is_broken = False
+    surface = Surface(operator, control=Address(path=name), is_control_named=True, admin=None, log=log)
+    surface.open()
+    try:
+        for count in (1, 2):
+            reader, writer = await asyncio.open_unix_connection("\0" + name[1:])
+            assert await asyncio.wait_for(reader.read(), DEADLINE_S) == b""
+            writer.close()
+            assert len(log.of("control.failed")) == count
+        reader, writer = await asyncio.open_unix_connection("\0" + name[1:])
+        writer.write(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        answer = await asyncio.wait_for(reader.read(), DEADLINE_S)
+        assert answer.endswith(b"\r\n\r\nready\n")
+        writer.close()
+    finally:
+        await surface.close()
+        surface._reserve.give_up()
 
 
 @pytest.mark.asyncio
