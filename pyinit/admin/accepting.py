@@ -24,6 +24,14 @@ class Reserve:
         self._fd = -1
         self.restore()
 
+    def is_last(self) -> bool:
+        """Whether no other descriptor is to be had now."""
+        try:
+            os.close(os.open("/", os.O_PATH | os.O_CLOEXEC))
+        except OSError:
+            return True
+        return False
+
     def give_up(self) -> bool:
         """Make room for one more descriptor; False where there is none to give."""
         if self._fd < 0:
@@ -65,22 +73,30 @@ class Accepting:
         self.resume()
 
     def _accept_some(self) -> None:
-        for _ in range(_PER_TURN):
-            if not self._is_reading:
-                return
-            try:
-                accepted, _ = self._sock.accept()
-            except (BlockingIOError, InterruptedError):
-                return
-            except ConnectionAbortedError:
-                continue
-            except OSError as problem:
-                if problem.errno not in _OUT_OF_RESOURCES or not self._reserve.give_up():
-                    self._pause_for_a_moment()
+        try:
+            for _ in range(_PER_TURN):
+                if not self._is_reading or not self._accept_one():
                     return
-                continue  # with what was given up
-            self._on_accept(accepted)
+        finally:
+            # The kernel wants a descriptor before it looks whether anybody waits, so it may be given up for nobody.
             self._reserve.restore()
+
+    def _accept_one(self) -> bool:
+        """Accept one; False where none waits, or none can be had now."""
+        try:
+            accepted, _ = self._sock.accept()
+        except (BlockingIOError, InterruptedError):
+            return False
+        except ConnectionAbortedError:
+            return True
+        except OSError as problem:
+            if problem.errno in _OUT_OF_RESOURCES and self._reserve.give_up():
+                return True  # again, with what was given up
+            self._pause_for_a_moment()
+            return False
+        self._on_accept(accepted)
+        self._reserve.restore()
+        return True
 
     def _pause_for_a_moment(self) -> None:
         self.pause()

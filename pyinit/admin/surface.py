@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pyinit.log import EventLog
     from pyinit.values import Address
 
+_SERVER = "pyinit.admin.server"
 # The importing thread hands the interpreter over so soon when the loop wants it (5 ms by default).
 _SWITCH_INTERVAL_S = 0.0005
 _REFUSED_AGAIN_S = 10.0
@@ -124,7 +125,6 @@ class Surface:
             self._serving = self._loop.create_task(self._serve())
 
     async def _serve(self) -> None:
-        self._reserve.give_up()  # modules are files
         try:
             module = await self._load()
             self._server = module.Server(
@@ -138,23 +138,31 @@ class Surface:
             )
             self._server = None
             self._retry = self._loop.call_later(_LOAD_AGAIN_S, self._wait_again)
-        finally:
-            self._reserve.restore()
 
     async def _load(self) -> ModuleType:
+        if self._reserve.is_last():
+            # Modules are files. What is given up for them would be a client's before a thread has opened the second:
+            # so all wait, who have no room to come in anyway.
+            self._reserve.give_up()
+            try:
+                return importlib.import_module(_SERVER)
+            finally:
+                self._reserve.restore()
         usual_s = sys.getswitchinterval()
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
         try:
-            return await self._loop.run_in_executor(None, importlib.import_module, "pyinit.admin.server")
+            return await self._loop.run_in_executor(None, importlib.import_module, _SERVER)
         finally:
             sys.setswitchinterval(usual_s)
 
     def _wait_again(self) -> None:
         """Let go who waits, and wait for the next."""
         self._serving = None
+        self._reserve.give_up()
         for sock in self._waiting:
             sockets.drop_waiting(sock)
             self._loop.add_reader(sock.fileno(), self._asked)
+        self._reserve.restore()
 
     def refused(self, peer: Peer) -> None:
         """One who may not ask: said once in a while, as it may ask for ever."""
