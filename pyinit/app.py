@@ -27,7 +27,7 @@ from pyinit.init import signals
 from pyinit.init.child import Child
 from pyinit.init.run import OWN_FAILURE
 from pyinit.init.signals import Forwarding
-from pyinit.log import Sink
+from pyinit.logbatch import BatchSink
 from pyinit.oversight import Oversight
 from pyinit.proxy.listener import address_text
 from pyinit.proxy.probe import Probe
@@ -76,13 +76,14 @@ def run(start: Start) -> int:
 
 async def _run(start: Start) -> int:
     settings = start.settings
-    sink = Sink(2)
+    sink = BatchSink(2, asyncio.get_running_loop().call_soon)
     log = logsetup.configure(settings.log_format, settings.log_level, sink)
-    app = App(start, log, sink)
-    code = await app.run()
-    if sink.dropped_count:
-        log.warning("log.dropped", lines=sink.dropped_count)
-    return code
+    try:
+        return await App(start, log, sink).run()
+    finally:
+        # Before anything that is said of a fault of ours.
+        sink.flush()
+        sink.tell_dropped()
 
 
 class App:
@@ -97,7 +98,7 @@ class App:
         signals: those received, by name.
     """
 
-    def __init__(self, start: Start, log: LeveledLog, sink: Sink) -> None:
+    def __init__(self, start: Start, log: LeveledLog, sink: BatchSink) -> None:
         settings = start.settings
         self._start = start
         self._log = log

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from pyinit.errors import SpawnError
     from pyinit.front import Start
-    from pyinit.log import EventLog
+    from pyinit.log import ProxyLog
     from pyinit.proxy.steering import Front
     from pyinit.settings import Settings
 
@@ -37,7 +37,7 @@ def build_front(
     on_quiet: Callable[[], None],
     on_new_connection: Callable[[], None],
     on_unreachable: Callable[[], None],
-    log: EventLog,
+    log: ProxyLog,
 ) -> Front:
     """The proxy, not started yet.
 

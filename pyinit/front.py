@@ -15,7 +15,7 @@ from pyinit.drain.budget import Budget
 from pyinit.errors import SettingsError, SpawnError
 from pyinit.init import prctl, run, spawn
 from pyinit.init.spawn import Launch
-from pyinit.log import Sink
+from pyinit.log import Sink, printable
 from pyinit.platform import Platform, detect
 from pyinit.settings import node_head_max
 
@@ -214,5 +214,5 @@ def _report(settings: Settings, text: str) -> None:
 
         line = json.dumps({"event": "start.failed", "level": "error", "reason": text, "pid": os.getpid()})
     else:
-        line = f"pyinit: {text}"
+        line = f"pyinit: {printable(text)}"
     Sink(2).write(line.encode("utf-8", "backslashreplace") + b"\n")

@@ -15,6 +15,7 @@ import stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Protocol
 
     class StepLog(Protocol):
@@ -36,10 +37,51 @@ if TYPE_CHECKING:
         def warning(self, event: str, **fields: object) -> None: ...  # noqa: D102
         def error(self, event: str, **fields: object) -> None: ...  # noqa: D102
 
+    class ProxyLog(EventLog, Protocol):
+        """What a proxy is given: it has a line for each request as well."""
+
+        def access(
+            self,
+            *,
+            method: str,
+            target: str,
+            status: int | None,
+            duration_s: float,
+            upstream_s: float | None,
+            bytes_in: int,
+            bytes_out: int,
+            peer: str,
+            client: str,
+            **more: str,
+        ) -> None:
+            """``request.finished``: one request, however it ended.
+
+            Args:
+                method: of the request; empty where its head was refused.
+                target: as it may be logged.
+                status: of the response; None where there was none.
+                duration_s: from the whole request head to the end.
+                upstream_s: from there to the head of the app's response; None where none came.
+                bytes_in: of the request's body.
+                bytes_out: of the response's body.
+                peer: the connection's other end.
+                client: the address the app is told.
+                more: trace and request ids; ``failed`` and ``reason``.
+            """
+
+        def set_level(self, level: str) -> None: ...  # noqa: D102
+
 
 # A line takes its writer microseconds; one that was stopped in the middle of it is not waited for.
 _TRIES_MAX = 100
 PIPE_BUF = 4096  # pipe(7): a write of so much is all or nothing; POLLOUT on a pipe promises room for it
+
+
+def printable(text: str) -> str:
+    r"""Text as a terminal may be given it: what would steer one, or cannot be seen, as ``\x1b`` and the like."""
+    if text.isprintable():
+        return text
+    return "".join(it if it.isprintable() else it.encode("unicode_escape").decode() for it in text)
 
 
 class Sink:
@@ -47,9 +89,19 @@ class Sink:
 
     Attributes:
         dropped_count: lines that did not fit, or could not be written at all.
+        on_flow: called with how many were dropped since it last was, once a line has gone out again.
     """
 
-    __slots__ = ("_fd", "_own_fd", "_rest", "_socket", "_wants_poll", "dropped_count")
+    __slots__ = (
+        "_fd",
+        "_own_fd",
+        "_rest",
+        "_socket",
+        "_told_count",
+        "_wants_poll",
+        "dropped_count",
+        "on_flow",
+    )
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -57,29 +109,47 @@ class Sink:
         self._socket: object = None
         self._wants_poll = False
         self._rest = b""
+        self._told_count = 0
         self.dropped_count = 0
+        self.on_flow: Callable[[int], None] | None = None
 
-    def write(self, line: bytes) -> None:
-        """Write a line (with its newline), or drop it whole.
+    def write(self, lines: bytes, count: int = 1) -> None:
+        """Write a line (with its newline), or several, or drop them whole.
 
         A pipe can take half of a line longer than PIPE_BUF; the rest then goes first next time, so that no
         other line lands inside it.
         """
+        if not self._put(lines):
+            self.dropped_count += count
+        elif self.dropped_count != self._told_count:
+            self.tell_dropped()
+
+    def tell_dropped(self) -> None:
+        """Say how many lines are missing of which nobody has heard."""
+        dropped_count = self.dropped_count
+        untold = dropped_count - self._told_count
+        if untold and self.on_flow is not None:
+            self._told_count = dropped_count
+            self.on_flow(untold)
+            if self.dropped_count != dropped_count:  # that was one more: they are still to be told of
+                self.dropped_count = dropped_count
+                self._told_count = dropped_count - untold
+
+    def _put(self, lines: bytes) -> bool:
+        """Whether they went, or at least began to."""
         try:
             if self._own_fd < 0:
                 self._open()
             if self._rest:
                 self._rest = self._rest[self._send(self._rest) :]
                 if self._rest:
-                    self.dropped_count += 1
-                    return
-            sent = self._send(line)
-            if not sent:
-                self.dropped_count += 1
-            self._rest = line[sent:] if sent else b""
+                    return False
+            sent = self._send(lines)
+            self._rest = lines[sent:] if sent else b""
         except OSError:
             # A closed or broken stderr: there is nobody to tell.
-            self.dropped_count += 1
+            return False
+        return sent > 0
 
     def _open(self) -> None:
         mode = os.fstat(self._fd).st_mode

@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING, cast
 
 import structlog
 
+from pyinit.accessline import EVENT, AccessLines
+from pyinit.log import printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pyinit.log import EventLog, Sink
+    from pyinit.log import EventLog
+    from pyinit.logbatch import BatchSink
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -24,12 +28,11 @@ LEVELS = ("debug", "info", "warning", "error")
 class _SinkLogger:
     """What structlog calls with a rendered line."""
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: BatchSink) -> None:
         self._sink = sink
 
-    def msg(self, message: str | bytes) -> None:
-        line = message.encode("utf-8", "backslashreplace") if isinstance(message, str) else message
-        self._sink.write(line + b"\n")
+    def msg(self, message: str) -> None:
+        self._sink.write(message.encode("utf-8", "backslashreplace") + b"\n")
 
     debug = info = warning = error = critical = msg
 
@@ -40,25 +43,28 @@ def is_json(log_format: str, fd: int = 2) -> bool:
 
 
 class LeveledLog:
-    """An EventLog whose level can change while it runs.
+    """A ProxyLog whose level can change while it runs.
 
     Args:
         logger: a bound one of structlog's.
         level: the least that is logged.
+        access: writes a request's line; at the level ``info``.
 
     Attributes:
         level: as it is now.
     """
 
-    __slots__ = ("_logger", "debug", "error", "info", "level", "warning")
+    __slots__ = ("_access", "_logger", "access", "debug", "error", "info", "level", "warning")
 
     debug: Callable[..., None]
     info: Callable[..., None]
     warning: Callable[..., None]
     error: Callable[..., None]
+    access: Callable[..., None]
 
-    def __init__(self, logger: EventLog, level: str) -> None:
+    def __init__(self, logger: EventLog, level: str, access: Callable[..., None]) -> None:
         self._logger = logger
+        self._access = access
         self.level = ""
         self.set_level(level)
 
@@ -70,16 +76,17 @@ class LeveledLog:
         least = LEVELS.index(level)
         for rank, name in enumerate(LEVELS):
             setattr(self, name, getattr(self._logger, name) if rank >= least else _nothing)
+        self.access = self._access if least <= LEVELS.index("info") else _nothing
 
     def __repr__(self) -> str:
         return f"LeveledLog({self.level})"
 
 
-def _nothing(event: str, **fields: object) -> None:
+def _nothing(*_: object, **fields: object) -> None:
     """What a line below the level costs."""
 
 
-def configure(log_format: str, level: str, sink: Sink, **bound: object) -> LeveledLog:
+def configure(log_format: str, level: str, sink: BatchSink, **bound: object) -> LeveledLog:
     """A logger for the whole run.
 
     Args:
@@ -92,21 +99,52 @@ def configure(log_format: str, level: str, sink: Sink, **bound: object) -> Level
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    if is_json(log_format):
-        renderer: structlog.typing.Processor = structlog.processors.JSONRenderer(serializer=_to_json)
+    has_json = is_json(log_format)
+    if has_json:
+        shared.append(structlog.processors.JSONRenderer(serializer=_to_json))
     else:
-        colors = os.isatty(2) and not os.environ.get("NO_COLOR")
-        renderer = structlog.dev.ConsoleRenderer(colors=colors, pad_event_to=24, sort_keys=False)
+        renderer = structlog.dev.ConsoleRenderer(colors=_has_colors(), pad_event_to=24, sort_keys=False)
+        shared += [_make_printable, renderer]
     logger = structlog.wrap_logger(
         _SinkLogger(sink),
-        processors=[*shared, renderer],
+        processors=shared,
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         context_class=dict,
         cache_logger_on_first_use=True,
     )
-    return LeveledLog(cast("EventLog", logger.bind(**bound)), level)
+    events = cast("EventLog", logger.bind(**bound))
+
+    def readable_access(**fields: object) -> None:
+        events.info(EVENT, **fields)
+
+    access = AccessLines(sink.write_soon, bound).access if has_json else readable_access
+    log = LeveledLog(events, level, access)
+    sink.on_flow = lambda count: log.warning("log.dropped", lines=count)
+    return log
+
+
+def _has_colors(fd: int = 2) -> bool:
+    """On a terminal that has them, unless the user would rather not: no-color.org has the variable, not empty."""
+    return os.isatty(fd) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def _to_json(event: object, **_: object) -> str:
     """One line: JSON escapes every line break, so no request can forge an event of its own."""
-    return json.dumps(event, ensure_ascii=True, separators=(",", ":"), default=str)
+    line = json.dumps(event, ensure_ascii=True, separators=(",", ":"), default=str)
+    # It lets DEL stand as it is; a terminal that shows the file need not.
+    return line.replace("\x7f", "\\u007f")
+
+
+def _make_printable(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """No field can steer the terminal or look like a line of its own; a traceback has lines, but indented."""
+    return {name: _printable(name, value) for name, value in event.items()}
+
+
+def _printable(name: str, value: object) -> object:
+    if isinstance(value, str):
+        if name == "traceback":
+            return "\n    ".join(printable(line) for line in value.split("\n"))
+        return printable(value)
+    if value is None or isinstance(value, int | float):
+        return value
+    return printable(str(value))

@@ -20,6 +20,7 @@ import uvloop
 from pyinit import logsetup, values
 from pyinit.init import prctl, signals
 from pyinit.log import Sink
+from pyinit.logbatch import BatchSink
 from pyinit.proxy import ipc
 from pyinit.proxy.link import Link
 from pyinit.proxy.worker import Worker
@@ -43,7 +44,12 @@ def main(argv: list[str]) -> None:
     try:
         loop = uvloop.new_event_loop()
         asyncio.set_event_loop(loop)
-        loop.run_until_complete(_run(socket.socket(fileno=int(argv[1])), sink))
+        batches = BatchSink(2, loop.call_soon)
+        try:
+            loop.run_until_complete(_run(socket.socket(fileno=int(argv[1])), batches))
+        finally:
+            batches.flush()
+            batches.tell_dropped()
         code = 0
     except Exception as problem:  # noqa: BLE001  before there is a log: one line, as for any start that failed
         sink.write(f"pyinit: a worker failed: {problem!r}\n".encode("utf-8", "backslashreplace"))
@@ -52,7 +58,7 @@ def main(argv: list[str]) -> None:
         os._exit(code)
 
 
-async def _run(sock: socket.socket, sink: Sink) -> None:
+async def _run(sock: socket.socket, sink: BatchSink) -> None:
     process = _Process(sock, sink)
     await process.done
     await process.link.flushed(_FLUSH_S)
@@ -62,7 +68,7 @@ async def _run(sock: socket.socket, sink: Sink) -> None:
 class _Process:
     """The link, and the worker once it has been configured."""
 
-    def __init__(self, sock: socket.socket, sink: Sink) -> None:
+    def __init__(self, sock: socket.socket, sink: BatchSink) -> None:
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(self._callback_failed)
         self._sink = sink
@@ -109,8 +115,6 @@ class _Process:
         self._finish(None)
 
     def _finish(self, problem: Exception | None = None) -> None:
-        if self._log is not None and self._sink.dropped_count:
-            self._log.warning("log.dropped", lines=self._sink.dropped_count)
         if self.done.done():
             return
         if problem is not None:

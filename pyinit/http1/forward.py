@@ -20,6 +20,8 @@ a pyinit. Then it goes on with what a request cannot do without (``_needed``). C
 from pyinit.http1.abnf import IPV6, TOKEN
 from pyinit.http1.message import RequestHead, ResponseHead
 
+# An IPv6 address has 45 at most; some load balancers add a port.
+_ADDRESS_MAX = 64
 MODES = ("auto", "append", "replace", "keep", "off")
 
 
@@ -103,6 +105,13 @@ class Forwarder:
             start = raw[: raw.index(b"\r\n")]
             raw = b"\r\n".join([start, *self._needed(added), *lines[:needed_count], b"", b""])
         return raw
+
+    def client(self, head: RequestHead | None) -> str:
+        """The client's address, for the log: of the last hop that is believed to tell it; empty for a unix socket."""
+        told = b""
+        if head is not None and head.forwarding is not None and self.is_trusted:
+            told = _last(head.forwarding, b"x-forwarded-for")[:_ADDRESS_MAX]
+        return (told or self._peer_ip).decode("latin-1")
 
     def _needed(self, added: list[bytes]) -> list[bytes]:
         """Of what is added, that which an app must not miss: the address that only we know.

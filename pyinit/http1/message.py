@@ -17,10 +17,13 @@ class RequestHead:
         websocket_key: Sec-WebSocket-Key, where a WebSocket is among them.
         forwarding: lower-case name -> lines, of X-Forwarded-* and Forwarded; None where there are none.
         max_forwards: of TRACE and OPTIONS; None where absent.
-        request_id: whether an X-Request-Id came along.
+        request_id: X-Request-Id, the first; empty where none came.
+        traceparent: that field, the same.
+        amzn_trace_id: X-Amzn-Trace-Id, the same.
     """
 
     __slots__ = (
+        "amzn_trace_id",
         "content_length",
         "forwarding",
         "host",
@@ -32,6 +35,7 @@ class RequestHead:
         "minor",
         "request_id",
         "target",
+        "traceparent",
         "upgrade",
         "websocket_key",
     )
@@ -48,7 +52,9 @@ class RequestHead:
     websocket_key: bytes | None
     forwarding: dict[bytes, list[bytes]] | None
     max_forwards: int | None
-    request_id: bool
+    request_id: bytes
+    traceparent: bytes
+    amzn_trace_id: bytes
 
     def __repr__(self) -> str:
         return f"RequestHead({self.method!r} {self.target!r} 1.{self.minor}, {len(self.lines)} fields)"

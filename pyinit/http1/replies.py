@@ -45,6 +45,11 @@ def trace_reply(head: RequestHead, date_line: bytes, *, close: bool) -> bytes:
     return _response(200, b"message/http", body, date_line, close=close)
 
 
+def body_bytes(answer: bytes) -> int:
+    """How long the body of one of these is."""
+    return len(answer) - answer.index(b"\r\n\r\n") - 4
+
+
 def _response(
     status: int, content_type: bytes, body: bytes, date_line: bytes, *, close: bool, with_body: bool = True
 ) -> bytes:

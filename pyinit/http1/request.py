@@ -52,6 +52,9 @@ _SPECIAL = (
     }
 )
 
+# For the log alone: they pass as they come, and nothing believes them.
+_TRACING = frozenset((b"traceparent", b"x-amzn-trace-id"))
+
 # Node tells "_" from "-". What stands behind it may not: mapped as in CGI (RFC 3875 section 4.1.18), X_Forwarded_For
 # is X-Forwarded-For. Removed whoever sends them, as a load balancer passes its client's on; not refused, as clients
 # do send X_Real_IP and the like in good faith, and nginx, which drops every "_", has taught them that it is no harm.
@@ -101,7 +104,7 @@ class RequestParser:
         head.upgrade = head.websocket_key = None
         head.forwarding = None
         head.max_forwards = None
-        head.request_id = False
+        head.request_id = head.traceparent = head.amzn_trace_id = b""
         head.keep_alive = head.minor == 1
         _request_fields(head, self._judge(odd))
         return head
@@ -114,6 +117,11 @@ class RequestParser:
             field = special.get(line)
             if field is None:
                 name, value = name_and_value(line)
+                if name in _TRACING:
+                    found.append(
+                        (line, name, value)
+                    )  # another one in each request: not worth being remembered
+                    continue
                 if name not in _SPECIAL and not (b"_" in name and name.replace(b"_", b"-") in _LOOK_ALIKE):
                     if len(line) <= _KNOWN_LINE_BYTES:
                         if len(self._plain) >= _KNOWN_LINES_MAX:
@@ -158,7 +166,7 @@ def _request_line(head: RequestHead, line: bytes) -> None:
         head.target = path or (b"*" if head.method == b"OPTIONS" else b"/")
 
 
-def _request_fields(head: RequestHead, fields: _Fields) -> None:  # noqa: C901, PLR0912  one branch per field
+def _request_fields(head: RequestHead, fields: _Fields) -> None:  # noqa: C901, PLR0912, PLR0915  one branch per field
     lines = head.lines
     has_host = False
     options: list[bytes] = []
@@ -201,6 +209,8 @@ def _request_fields(head: RequestHead, fields: _Fields) -> None:  # noqa: C901, 
             _max_forwards(head, line, value)
         elif name == b"x-request-id":
             _request_id(head, line, value)
+        elif name in _TRACING:
+            _trace(head, name, value)
         else:
             lines.remove(line)
     if head.minor == 1 and not has_host:
@@ -224,9 +234,16 @@ def _request_fields(head: RequestHead, fields: _Fields) -> None:  # noqa: C901, 
 
 def _request_id(head: RequestHead, line: bytes, value: bytes) -> None:
     if value:
-        head.request_id = True
+        head.request_id = head.request_id or value
     else:
         head.lines.remove(line)  # as good as none, and in the way of one of ours
+
+
+def _trace(head: RequestHead, name: bytes, value: bytes) -> None:
+    if name == b"traceparent":
+        head.traceparent = head.traceparent or value
+    else:
+        head.amzn_trace_id = head.amzn_trace_id or value
 
 
 def _tidy(lines: list[bytes], line: bytes) -> None:
@@ -288,7 +305,7 @@ def _drop_named(head: RequestHead, options: list[bytes]) -> None:
         )
     head.lines = [line for line in head.lines if line.partition(b":")[0].lower() not in named]
     if b"x-request-id" in named:
-        head.request_id = False
+        head.request_id = b""
 
 
 def _max_forwards(head: RequestHead, line: bytes, value: bytes) -> None:

@@ -20,7 +20,7 @@ from pyinit.errors import ProtocolError
 from pyinit.http1 import replies
 from pyinit.http1.framing import request_body
 from pyinit.http1.head import HeadReader
-from pyinit.proxy.exchange import Exchange, status_of
+from pyinit.proxy.exchange import Exchange, loggable, status_of
 from pyinit.proxy.flow import CONNECTING, MEMORY, PEER_IS_FULL, PIPELINED, UNREAD, ReadGate, reset
 from pyinit.proxy.kernel import (
     has_reset,
@@ -151,7 +151,8 @@ class Downstream(asyncio.BufferedProtocol):
             self.gate.hold(MEMORY)
         if self._is_raw:
             self.state = State.TUNNEL
-            tunnel = Tunnel(self, None, method="", target="", began_s=self.since_s)
+            on_end = self._raw_ended if server.config.access_log else None
+            tunnel = Tunnel(self, None, method="", target="", began_s=self.since_s, on_end=on_end)
             self.relay = tunnel
             tunnel.begin()
         elif server.preamble is not None and self.forwarder.is_trusted:
@@ -257,6 +258,7 @@ class Downstream(asyncio.BufferedProtocol):
     def _head_data(self, data: bytes) -> None:
         """Bytes where a request head is expected."""
         is_head = False
+        block = b""
         try:
             taken = self._reader.feed(data)
             if self.state is not State.ACTIVE and (taken is not None or self._reader.held_bytes):
@@ -282,7 +284,7 @@ class Downstream(asyncio.BufferedProtocol):
             exchange.begin(rest)
         except ProtocolError as fault:
             self._advise(data)
-            self.refuse(fault, with_body=not is_head)
+            self.refuse(fault, with_body=not is_head, block=block)
 
     def _answer_health(self, head: RequestHead, rest: bytes) -> bool:
         """Answer --health-path; False where it is not that. Only what checks health is ours: a POST is the app's.
@@ -392,20 +394,60 @@ class Downstream(asyncio.BufferedProtocol):
     def _is_in_head(self) -> bool:
         return self.state is State.ACTIVE and self.relay is None
 
-    def refuse(self, fault: ProtocolError, *, with_body: bool = True) -> None:
-        """Answer a request that breaks the rules, and close."""
-        server, status = self.server, status_of(fault)
+    def refuse(self, fault: ProtocolError, *, with_body: bool = True, block: bytes = b"") -> None:
+        """Answer a request that breaks the rules, and close.
+
+        Args:
+            fault: why.
+            with_body: see reply.
+            block: its head, where that is whole and there is no exchange yet.
+        """
+        server, status, relay = self.server, status_of(fault), self.relay
+        since_s = self.since_s if self.state is State.ACTIVE else server.now_s()
         server.stats.refused += 1
         server.log_refusal(peer=self.peer, status=status, reason=fault.reason)
-        self.reply(status, fault.reason, with_body=with_body)
+        reply_bytes = self.reply(status, fault.reason, with_body=with_body)
+        if isinstance(relay, Exchange):
+            relay.refused(fault, reply_bytes)
+        elif server.config.access_log:
+            # What cannot be read as a request line has neither; bytes of any kind, which the log escapes.
+            method, target = [*block.partition(b"\r\n")[0].split(b" "), b"", b""][:2]
+            server.log.access(
+                method=loggable(method),
+                target=loggable(target if server.config.logs_query else target.partition(b"?")[0]),
+                status=status,
+                duration_s=server.now_s() - since_s,
+                upstream_s=None,
+                bytes_in=0,
+                bytes_out=reply_bytes,
+                peer=self.peer,
+                client=self.forwarder.client(None) or self.peer,
+                failed="request",
+                reason=fault.reason,
+            )
 
-    def reply(self, status: int, text: str, *, with_body: bool = True) -> None:
-        """Send a response of ours, and close."""
+    def reply(self, status: int, text: str, *, with_body: bool = True) -> int:
+        """Send a response of ours, and close; how many bytes its body has."""
         self.relay = None
         server = self.server
         server.stats.responses[status // 100] += 1
-        self.transport.write(replies.reply(status, text, date_line=server.date_line(), with_body=with_body))
+        answer = replies.reply(status, text, date_line=server.date_line(), with_body=with_body)
+        self.transport.write(answer)
         self.close_gracefully()
+        return replies.body_bytes(answer)
+
+    def _raw_ended(self, tunnel: Tunnel, failed: str | None, reason: str) -> None:
+        """A ``tcp:`` connection has no request to make a line of."""
+        server = self.server
+        fields = {"failed": failed, "reason": reason} if failed else {}
+        server.log.info(
+            "tunnel.closed",
+            duration_s=round(server.now_s() - tunnel.began_s, 6),
+            bytes_in=tunnel.bytes_in,
+            bytes_out=tunnel.bytes_out,
+            peer=self.peer,
+            **fields,
+        )
 
     def _advise(self, data: bytes) -> None:
         for beginning, name in ((_TLS_HANDSHAKE, "a TLS handshake"), (_HTTP2_PREFACE, "HTTP/2")):

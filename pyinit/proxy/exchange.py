@@ -30,6 +30,7 @@ from pyinit.http1 import forward, replies
 from pyinit.http1.body import ChunkedBody, UntilCloseBody
 from pyinit.http1.framing import request_body, response_body
 from pyinit.http1.sse import EventStream, accepts_event_stream
+from pyinit.http1.tracing import trace_ids
 from pyinit.proxy.flow import CONNECTING, PEER_IS_FULL
 from pyinit.proxy.handshake import switched_to
 from pyinit.proxy.pool import idle_until_s
@@ -48,6 +49,8 @@ _IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE
 _INTERIM_MAX = 100
 # Small enough to be copied once more rather than written apart: one system call instead of two.
 _JOIN_BYTES = 16 * 1024
+# --head-max can be megabytes; a line that fits into a pipe's page goes out whole or not at all.
+_TARGET_MAX = 2000
 
 
 class Exchange:
@@ -72,6 +75,7 @@ class Exchange:
         "_is_replay",
         "_request_body",
         "_response",
+        "_response_at_s",
         "_response_body",
         "_waiting_since_s",
         "began_s",
@@ -88,6 +92,7 @@ class Exchange:
         self._request_body: BodyFramer | None = None
         self._has_request = False  # the request's last byte has come
         self._response: ResponseHead | None = None
+        self._response_at_s: float | None = None
         self._response_body: BodyFramer | None = None
         self._events: EventStream | None = None
         self._end_at_s: float | None = None  # in a drain: when an event stream is to end
@@ -123,7 +128,13 @@ class Exchange:
         if head.max_forwards == 0:
             self._answer_as_last()
             return
-        message = downstream.forwarder.request(head, self._extra_lines())
+        if server.config.adds_request_id and not head.request_id:
+            request_id = str(uuid.uuid4()).encode()
+            message = downstream.forwarder.request(head, [b"X-Request-Id: " + request_id])
+            if request_id in message:  # or there was no room for it
+                head.request_id = request_id
+        else:
+            message = downstream.forwarder.request(head)
         if rest:
             message += rest
         upstream = server.take_upstream(self.began_s)
@@ -138,11 +149,6 @@ class Exchange:
                 downstream.gate.hold(CONNECTING)
             downstream.hold_unsent(len(message))
             server.connect(self)
-
-    def _extra_lines(self) -> list[bytes] | None:
-        if self.downstream.server.config.adds_request_id and not self._head.request_id:
-            return [b"X-Request-Id: " + str(uuid.uuid4()).encode()]
-        return None
 
     def _frame(self, framer: BodyFramer, data: bytes) -> bytes:
         """The part of what was read that is this request's; what follows is kept for its turn."""
@@ -227,6 +233,9 @@ class Exchange:
         self._over()
         if downstream.server.is_stopping:
             self._count_finished()
+        if downstream.server.config.access_log:
+            self._bytes_out = replies.body_bytes(answer)
+            self._access(None, status=200)
         downstream.exchange_ended(keep=not close)
 
     # -- the app's connection --------------------------------------------------------------------------------
@@ -344,6 +353,7 @@ class Exchange:
                 body.spans = []
             end = body.take(data, 0)  # a fault here is still answered
         self._response = head
+        self._response_at_s = server.now_s()
         self._response_body = body
         # Closed after this response: where the client asked for it; where only a close can end the body; where
         # the rest of the request would have no taker; in a drain, unless more requests are here already.
@@ -445,7 +455,8 @@ class Exchange:
         downstream = self.downstream
         downstream.server.outcomes.streams_ended += 1
         downstream.undelivered = self._undelivered
-        self._log(None)
+        if downstream.server.config.access_log:
+            self._access(None)
         # Where the head went out before the drain, the client may have sent requests behind this one.
         downstream.exchange_ended(keep=not self._closes and bool(downstream.pending))
 
@@ -465,17 +476,22 @@ class Exchange:
         protocol = switched_to(request, head)
         self._is_over = True
         self._response = head
+        self._response_at_s = downstream.server.now_s()
         downstream.server.stats.responses[1] += 1
         kind = WebSocketTunnel if protocol == b"websocket" else Tunnel
         tunnel = kind(
-            downstream, upstream, method=request.method.decode(), target=self.log_target, began_s=self.began_s
+            downstream,
+            upstream,
+            method=request.method.decode(),
+            target=self.log_target,
+            began_s=self.began_s,
+            on_end=self._tunnel_ended if downstream.server.config.access_log else None,
         )
         downstream.relay = upstream.relay = tunnel
         downstream.state = State.TUNNEL
         downstream.transport.write(forward.interim(head))
         if rest:
             tunnel.app_data(rest)
-        self._log(None)
         downstream.start_tunnel(tunnel)
 
     def _finish(self) -> None:
@@ -510,7 +526,7 @@ class Exchange:
         if server.is_stopping:
             self._count_finished()
         if server.config.access_log:
-            self._log(None)
+            self._access(None)
         downstream.exchange_ended(keep=keep)
 
     # -- failure ---------------------------------------------------------------------------------------------
@@ -538,14 +554,30 @@ class Exchange:
         if upstream is not None:
             upstream.abort()
         source = "upstream" if isinstance(error, UpstreamError) else "stop"
-        self._log(source, reason=str(error), status=status_of(error))
         if self._response is not None:
+            self._log(source, reason=str(error))
             if isinstance(self._response_body, UntilCloseBody) or not self._head.minor:
                 downstream.cut()  # here a FIN would be a proper end, so only a reset can tell
             else:
                 downstream.close_gracefully()  # short of its length or its last chunk: all that came is delivered
             return
-        downstream.reply(status_of(error), str(error), with_body=self._head.method != b"HEAD")
+        status = status_of(error)
+        self._bytes_out = downstream.reply(status, str(error), with_body=self._head.method != b"HEAD")
+        self._log(source, reason=str(error), status=status)
+
+    def refused(self, fault: ProtocolError, reply_bytes: int) -> None:
+        """The client's connection has answered this request with its fault, in so many bytes of body."""
+        self._is_over = True
+        if self.downstream.server.config.access_log:
+            self._bytes_out = reply_bytes
+            self._access("request", reason=fault.reason, status=status_of(fault))
+
+    def broke(self) -> None:
+        """See Relay."""
+        if not self._is_over:
+            self._is_over = True
+            if self.downstream.server.config.access_log:
+                self._access("pyinit")
 
     def cut(self, error: PyinitError) -> None:
         """See Relay."""
@@ -611,39 +643,72 @@ class Exchange:
         target = self._head.target
         if not self.downstream.server.config.logs_query:
             target = target.partition(b"?")[0]
-        return target.decode("latin-1")
+        return loggable(target)
 
-    def _log(self, source: str | None, *, reason: str | None = None, status: int | None = None) -> None:
-        """One line for a request that failed, or for each with --access-log.
+    def _log(self, source: str, *, reason: str = "", status: int | None = None) -> None:
+        """What is said of a request that failed.
 
         Args:
-            source: whose failure it was; None for none.
+            source: whose failure it was: client, request, upstream or stop.
             reason: in words.
             status: where no response of the app's had begun.
         """
-        server = self.downstream.server
-        if source is None and not server.config.access_log:
-            return
-        fields: dict[str, object] = {
-            "method": self._head.method.decode(),
-            "target": self.log_target,
-            "status": self._response.status if self._response else status,
-            "duration_s": round(server.now_s() - self.began_s, 6),
-            "bytes_in": self._bytes_in,
-            "bytes_out": self._bytes_out,
-            "peer": self.downstream.peer,
-        }
-        if source is not None:
-            fields["failed"] = source
-        if reason is not None:
-            fields["reason"] = reason
+        downstream, head = self.downstream, self._head
+        server = downstream.server
         if source == "upstream":
-            server.log.warning("request.failed", **fields)
-        elif server.config.access_log or source != "client":
-            server.log.info("request.finished", **fields)
+            server.log.warning(
+                "request.failed",
+                method=head.method.decode(),
+                target=self.log_target,
+                status=self._response.status if self._response else status,
+                duration_s=round(server.now_s() - self.began_s, 6),
+                bytes_in=self._bytes_in,
+                bytes_out=self._bytes_out,
+                peer=downstream.peer,
+                **trace_ids(head),
+                failed=source,
+                reason=reason,
+            )
+        if server.config.access_log or source in ("request", "stop"):
+            self._access(source, reason=reason, status=status)
+
+    def _access(self, failed: str | None, *, reason: str = "", status: int | None = None) -> None:
+        """The request's one line: ``request.finished``. The arguments are _log's; ``failed`` also pyinit, or None."""
+        downstream, head = self.downstream, self._head
+        server = downstream.server
+        more = trace_ids(head)
+        if failed is not None:
+            more["failed"] = failed
+            if reason:
+                more["reason"] = reason
+        response_at_s = self._response_at_s
+        server.log.access(
+            method=head.method.decode(),
+            target=self.log_target,
+            status=status if self._response is None else self._response.status,
+            duration_s=server.now_s() - self.began_s,
+            upstream_s=None if response_at_s is None else response_at_s - self.began_s,
+            bytes_in=self._bytes_in,
+            bytes_out=self._bytes_out,
+            peer=downstream.peer,
+            client=downstream.forwarder.client(head) or downstream.peer,
+            **more,
+        )
+
+    def _tunnel_ended(self, tunnel: Tunnel, failed: str | None, reason: str) -> None:
+        """What began as this request is over."""
+        self._bytes_in, self._bytes_out = tunnel.bytes_in, tunnel.bytes_out
+        self._access(failed, reason=reason)
 
     def __repr__(self) -> str:
         return f"Exchange({self._head!r}, has_request={self._has_request}, response={self._response!r})"
+
+
+def loggable(target: bytes) -> str:
+    """A target, or what stands in its place, as text of bounded length."""
+    if len(target) > _TARGET_MAX:
+        target = target[:_TARGET_MAX] + b"..."
+    return target.decode("latin-1")
 
 
 def status_of(error: PyinitError) -> int:

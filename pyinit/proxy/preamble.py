@@ -102,6 +102,9 @@ class Preamble:
         """See Relay."""
         self.downstream.close_gracefully()
 
+    def broke(self) -> None:
+        """See Relay: nothing was asked."""
+
     def _refuse(self, reason: str) -> None:
         downstream = self.downstream
         # Each connection can bring it about, where a load balancer is not set up for this.

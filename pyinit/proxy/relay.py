@@ -71,3 +71,6 @@ class Relay(Protocol):
 
     def cut(self, error: PyinitError) -> None:
         """End it now: the drain's deadline has come, or the app is gone."""
+
+    def broke(self) -> None:
+        """An exception of ours is about to end it."""

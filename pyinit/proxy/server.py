@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pyinit.http1.forward import Forwarder
     from pyinit.http1.message import RequestHead
     from pyinit.http1.proxy_protocol import ProxyHeader
-    from pyinit.log import EventLog
+    from pyinit.log import ProxyLog
     from pyinit.proxy.config import ProxyConfig
     from pyinit.proxy.relay import Relay
 
@@ -60,7 +60,7 @@ class ProxyServer:
     def __init__(
         self,
         config: ProxyConfig,
-        log: EventLog,
+        log: ProxyLog,
         *,
         on_quiet: Callable[[], None],
         on_new_connection: Callable[[], None] | None = None,
@@ -429,8 +429,10 @@ class ProxyServer:
             downstream = owner if isinstance(owner, Downstream) else owner.downstream
             relay = downstream.relay if isinstance(owner, Downstream) else owner
             try:
-                if relay is not None and relay.upstream is not None:
-                    relay.upstream.abort()
+                if relay is not None:
+                    if relay.upstream is not None:
+                        relay.upstream.abort()
+                    relay.broke()
             finally:
                 downstream.cut()
         except Exception:  # noqa: BLE001  see above

@@ -9,6 +9,8 @@ from pyinit.drain.tracker import State
 from pyinit.proxy.flow import CONNECTING, PEER_IS_FULL
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pyinit.errors import PyinitError
     from pyinit.proxy.downstream import Downstream
     from pyinit.proxy.upstream import Upstream
@@ -23,6 +25,11 @@ class Tunnel:
         method: of the request that was upgraded, for the report; empty for a tcp: listener.
         target: of that request, as it may be logged.
         began_s: when it came.
+        on_end: called once, with whose failure ended it (client, upstream, stop, pyinit; None for none) and why.
+
+    Attributes:
+        bytes_in: what the client has sent on to the app.
+        bytes_out: what the app has sent on to the client.
     """
 
     kind = Kind.TUNNEL
@@ -31,7 +38,10 @@ class Tunnel:
         "_app_ended",
         "_client_ended",
         "_first",
+        "_on_end",
         "began_s",
+        "bytes_in",
+        "bytes_out",
         "downstream",
         "method",
         "target",
@@ -39,7 +49,14 @@ class Tunnel:
     )
 
     def __init__(
-        self, downstream: Downstream, upstream: Upstream | None, *, method: str, target: str, began_s: float
+        self,
+        downstream: Downstream,
+        upstream: Upstream | None,
+        *,
+        method: str,
+        target: str,
+        began_s: float,
+        on_end: Callable[[Tunnel, str | None, str], None] | None = None,
     ) -> None:
         self.downstream = downstream
         self.upstream = upstream
@@ -49,6 +66,9 @@ class Tunnel:
         self._client_ended = False
         self._app_ended = False
         self._first = b""
+        self._on_end = on_end
+        self.bytes_in = 0
+        self.bytes_out = 0
 
     def begin(self) -> None:
         """For a tcp: listener: connect to the app; the client is read when that is done."""
@@ -80,6 +100,7 @@ class Tunnel:
         server.stats.upstream_failures += 1
         server.stats.upstream_connect_failures += 1
         server.log.warning("upstream.connect_failed", reason=str(error))
+        self._ended("upstream", str(error))
         self.downstream.cut()
 
     def client_data(self, data: bytes) -> None:
@@ -88,6 +109,7 @@ class Tunnel:
             self.downstream.is_newcomer = False
             self.downstream.server.first_request(None)
         self.downstream.server.stats.bytes_in += len(data)
+        self.bytes_in += len(data)
         if self.upstream is None:
             self._first += data  # read before the gate closed: one read at most
             self.downstream.hold_unsent(len(self._first))
@@ -97,6 +119,7 @@ class Tunnel:
     def app_data(self, data: bytes) -> None:
         """See Relay."""
         self.downstream.server.stats.bytes_out += len(data)
+        self.bytes_out += len(data)
         self.downstream.transport.write(data)
 
     def client_eof(self) -> None:
@@ -120,6 +143,7 @@ class Tunnel:
         if self.upstream is not None:
             self.upstream.abort()
             self.upstream = None
+        self._ended("client")
 
     def app_lost(self) -> None:
         """See Relay."""
@@ -128,6 +152,7 @@ class Tunnel:
             self._end()
         else:
             self.downstream.cut()
+            self._ended("upstream", "the app closed the connection without its end")
 
     def check(self, now_s: float) -> None:
         """See Relay: a silent tunnel has no limit."""
@@ -135,10 +160,21 @@ class Tunnel:
     def leave(self, delay_s: float) -> None:
         """See Relay: nobody knows where these bytes could be ended; they have until the drain's deadline."""
 
-    def cut(self, error: PyinitError) -> None:  # noqa: ARG002  there is nobody to tell the reason
+    def cut(self, error: PyinitError) -> None:
         """See Relay."""
         self._report_cut()
         self.downstream.cut()
+        self._ended("stop", str(error))
+
+    def broke(self) -> None:
+        """See Relay."""
+        self._ended("pyinit")
+
+    def _ended(self, failed: str | None, reason: str = "") -> None:
+        """Say so, once."""
+        on_end, self._on_end = self._on_end, None
+        if on_end is not None:
+            on_end(self, failed, reason)
 
     def _report_cut(self) -> None:
         """Count it, and end the app's side."""
@@ -167,6 +203,7 @@ class Tunnel:
             self.upstream = None
         if downstream.state is State.TUNNEL:
             downstream.close_gracefully()
+        self._ended(None)
 
     def __repr__(self) -> str:
         return f"Tunnel({self.method} {self.target}, client_ended={self._client_ended}, app_ended={self._app_ended})"

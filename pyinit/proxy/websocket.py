@@ -26,6 +26,8 @@ from pyinit.proxy.flow import MEMORY, PEER_IS_FULL
 from pyinit.proxy.tunnel import Tunnel
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pyinit.errors import PyinitError
     from pyinit.proxy.downstream import Downstream
     from pyinit.proxy.upstream import Upstream
@@ -55,9 +57,16 @@ class WebSocketTunnel(Tunnel):
     )
 
     def __init__(
-        self, downstream: Downstream, upstream: Upstream, *, method: str, target: str, began_s: float
+        self,
+        downstream: Downstream,
+        upstream: Upstream,
+        *,
+        method: str,
+        target: str,
+        began_s: float,
+        on_end: Callable[[Tunnel, str | None, str], None] | None = None,
     ) -> None:
-        super().__init__(downstream, upstream, method=method, target=target, began_s=began_s)
+        super().__init__(downstream, upstream, method=method, target=target, began_s=began_s, on_end=on_end)
         self._from_client = FrameFollower(masked=True)
         self._from_app = FrameFollower(masked=False)
         self._leave_at_s: float | None = None
@@ -76,6 +85,7 @@ class WebSocketTunnel(Tunnel):
             return
         self._from_client.follow(data)
         self.downstream.server.stats.bytes_in += len(data)
+        self.bytes_in += len(data)
         if self.upstream is not None:
             self.upstream.transport.write(data)
 
@@ -86,6 +96,7 @@ class WebSocketTunnel(Tunnel):
             return
         self._from_app.follow(data)
         self.downstream.server.stats.bytes_out += len(data)
+        self.bytes_out += len(data)
         self.downstream.transport.write(data)
 
     # -- leaving ---------------------------------------------------------------------------------------------
@@ -128,6 +139,7 @@ class WebSocketTunnel(Tunnel):
         if not self._has_closed_app and not follower.has_closed:
             end = follower.follow_to_boundary(data)
             self.downstream.server.stats.bytes_in += end
+            self.bytes_in += end
             if self.upstream is not None:
                 self.upstream.transport.write(data[:end])
             data = data[end:]
@@ -146,6 +158,7 @@ class WebSocketTunnel(Tunnel):
             self._app_heard_s = now_s
             end = follower.follow_to_boundary(data)
             self.downstream.server.stats.bytes_out += end
+            self.bytes_out += end
             self.downstream.transport.write(data[:end])
             data = data[end:]
             if follower.is_at_boundary:
@@ -220,6 +233,7 @@ class WebSocketTunnel(Tunnel):
         if upstream is not None:
             upstream.relay = None
             upstream.close()
+        self._ended(None)
 
     def app_lost(self) -> None:
         """See Relay."""
@@ -239,6 +253,7 @@ class WebSocketTunnel(Tunnel):
             return
         self._report_cut()
         self.downstream.close_gracefully()
+        self._ended("stop", str(error))
 
     def _count(self) -> None:
         if self._has_closed_client or self._has_closed_app:

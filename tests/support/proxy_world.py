@@ -64,6 +64,13 @@ class Recorded:
         """See EventLog."""
         self.events.append(("error", event, fields))
 
+    def access(self, **fields: object) -> None:
+        """See ProxyLog."""
+        self.events.append(("info", "request.finished", fields))
+
+    def set_level(self, level: str) -> None:
+        """See ProxyLog."""
+
     def of(self, name: str) -> list[dict[str, object]]:
         """The fields of each event of that name."""
         return [fields for _, event, fields in self.events if event == name]

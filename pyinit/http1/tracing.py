@@ -1,0 +1,31 @@
+"""What a request brings to be found by: trace ids, its own id; bounded, for the log.
+
+The fields themselves pass to the app as they came, well-formed or not.
+"""
+
+from pyinit.http1.message import RequestHead
+
+# W3C Trace Context section 3.2.2: version-traceid-parentid-flags; more may follow in later versions.
+_TRACE_ID = slice(3, 35)
+_HEX = b"0123456789abcdef"
+# 1-67891233-abcdef012345678912345678 is what AWS makes; a UUID has 36.
+_ID_MAX = 128
+
+
+def trace_ids(head: RequestHead) -> dict[str, str]:
+    """``trace_id`` of traceparent, ``amzn_trace_id`` (its Root) and ``request_id``; those that are there."""
+    found = {}
+    parent = head.traceparent
+    if parent:
+        trace_id = parent[_TRACE_ID]
+        if parent[2:3] == b"-" and parent[35:36] == b"-" and len(trace_id) == 32 and not trace_id.strip(_HEX):
+            found["trace_id"] = trace_id.decode()
+    if head.amzn_trace_id:
+        for part in head.amzn_trace_id.split(b";"):
+            name, _, value = part.strip().partition(b"=")
+            if name == b"Root" and value:
+                found["amzn_trace_id"] = value[:_ID_MAX].decode("latin-1")
+                break
+    if head.request_id:
+        found["request_id"] = head.request_id[:_ID_MAX].decode("latin-1")
+    return found
