@@ -148,6 +148,7 @@ class Oversight:
     def set_log_level(self, level: str) -> None:
         """See Operator."""
         self._log.set_level(level)
+        self._front.set_log_level(level)
         self._log.info("log.level_changed", log_level=level)
 
     def __repr__(self) -> str:

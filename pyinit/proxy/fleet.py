@@ -231,6 +231,13 @@ class Fleet:
         self._loop.call_later(_ANSWER_S, self._answer, number)
         self._answer_complete()
 
+    def set_log_level(self, level: str) -> None:
+        """See Front. No order for all time: a successor is given the level of its day."""
+        self._configures = [replace(it, log_level=level) for it in self._configures]
+        for slot in self._slots:
+            if slot.link is not None:
+                slot.link.send(ipc.SetLogLevel(level))
+
     def count_fault(self) -> None:
         """See Front."""
         self._own_stats.callback_faults += 1
@@ -367,6 +374,7 @@ class Fleet:
                 | ipc.Cut()
                 | ipc.ClosePool()
                 | ipc.Ask()
+                | ipc.SetLogLevel()
                 | ipc.Abort()
             ):
                 self._log.error("worker.bad_notice", worker=slot.index, kind=type(message).__name__)

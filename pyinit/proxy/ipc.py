@@ -101,6 +101,13 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class SetLogLevel:
+    """Log this and what is above from here on."""
+
+    level: str
+
+
+@dataclass(frozen=True, slots=True)
 class Abort:
     """Close everything, send a last Report, exit."""
 
@@ -159,6 +166,7 @@ Order = (
     | Cut
     | ClosePool
     | Ask
+    | SetLogLevel
     | Abort
 )
 Notice = Quiet | ConnectionOpened | AppUnreachable | UpstreamsGone | Report
@@ -177,6 +185,7 @@ _KINDS: dict[str, type[Message]] = {
         Cut,
         ClosePool,
         Ask,
+        SetLogLevel,
         Abort,
         Quiet,
         ConnectionOpened,

@@ -108,6 +108,9 @@ class Front(Protocol):
         """A process has ended that is not the app; whether it was one of the proxy's."""
         ...
 
+    def set_log_level(self, level: str) -> None:
+        """Where it has a log of its own: the least that is logged."""
+
     def count_fault(self) -> None:
         """A callback outside any connection has failed."""
 
@@ -209,6 +212,9 @@ class Single:
     def exited(self, pid: int, code: int) -> bool:  # noqa: ARG002  see Front: none is ours
         """See Front."""
         return False
+
+    def set_log_level(self, level: str) -> None:
+        """See Front: it has App's."""
 
     def count_fault(self) -> None:
         """See Front."""

@@ -14,7 +14,7 @@ from pyinit.proxy.steering import Single
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pyinit.log import EventLog
+    from pyinit.log import ProxyLog
     from pyinit.proxy.config import ProxyConfig
 
 # Newcomers of a lame duck come by the thousand; whoever counts seconds since the last one need not hear of each.
@@ -43,7 +43,7 @@ class Worker:
         send: Callable[[ipc.Notice], None],
         on_end: Callable[[], None],
         dropped_count: Callable[[], int],
-        log: EventLog,
+        log: ProxyLog,
     ) -> None:
         server = ProxyServer(
             config,
@@ -89,6 +89,8 @@ class Worker:
                 self._pool_closing = self._loop.create_task(self._tell_upstreams_gone())
             case ipc.Ask():
                 self._report(message.number)
+            case ipc.SetLogLevel():
+                self._log.set_level(message.level)
             case ipc.Abort():
                 self.abort()
             case (

@@ -42,6 +42,7 @@ MESSAGES: list[ipc.Message] = [
     ipc.Cut("this server is stopping", 503),
     ipc.ClosePool(),
     ipc.Ask(7),
+    ipc.SetLogLevel("debug"),
     ipc.Abort(),
     ipc.Quiet(),
     ipc.ConnectionOpened(),
