@@ -76,7 +76,12 @@ def test_its_form_and_order_are_every_other_events() -> None:
 
 @given(st.text(), st.text(), st.text(), st.text())
 def test_no_text_breaks_out_of_it(method: str, target: str, client: str, trace_id: str) -> None:
-    given_fields = {"method": method, "target": target, "client": client, "trace_id": trace_id}
+    given_fields: dict[str, Any] = {
+        "method": method,
+        "target": target,
+        "client": client,
+        "trace_id": trace_id,
+    }
     (line,) = lines_of(**given_fields)
     assert line.endswith(b"}\n")
     assert all(0x20 <= byte < 0x7F for byte in line[:-1])
