@@ -115,7 +115,8 @@ def configure(log_format: str, level: str, sink: BatchSink, **bound: object) -> 
     events = cast("EventLog", logger.bind(**bound))
 
     def readable_access(**fields: object) -> None:
-        events.info(EVENT, **fields)
+        rounded = {name: round(it, 6) if isinstance(it, float) else it for name, it in fields.items()}
+        events.info(EVENT, **rounded)
 
     access = AccessLines(sink.write_soon, bound).access if has_json else readable_access
     log = LeveledLog(events, level, access)

@@ -110,6 +110,13 @@ def test_a_level_can_change_and_counts_for_requests_too(log_format: str) -> None
     assert log.level == "error"
 
 
+def test_durations_have_microseconds_in_both_forms() -> None:
+    for log_format, shown in (("json", '"duration_s":0.123457,'), ("console", "duration_s=0.123457 ")):
+        sink = Sink()
+        logging_to(sink, log_format).access(**{**ACCESS, "duration_s": 0.1234567})
+        assert shown in sink.data.decode()
+
+
 def test_dropped_lines_are_told_of_as_a_warning() -> None:
     sink = Sink()
     logging_to(sink, "json")
