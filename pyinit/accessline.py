@@ -51,20 +51,21 @@ class AccessLines:
         **more: str,
     ) -> None:
         """See ProxyLog."""
-        micros = self._now_ns() // 1000
-        second = micros // 1_000_000
+        second, micros = divmod(self._now_ns() // 1000, 1_000_000)
         if second != self._second:
             self._second = second
             date = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
             self._end = f'"event":"{EVENT}","level":"info","timestamp":"{date}.'
-        others = "".join([f'"{name}":{quoted(value)},' for name, value in more.items()]) if more else ""
+        others = ""
+        for name, value in more.items():
+            others += f'"{name}":{quoted(value)},'
+        upstream = "null" if upstream_s is None else f"{upstream_s:.6f}"
         line = (
             f'{self._begin}"method":{quoted(method)},"target":{quoted(target)},'
             f'"status":{"null" if status is None else status},"duration_s":{duration_s:.6f},'
-            f'"upstream_s":{"null" if upstream_s is None else f"{upstream_s:.6f}"},'
-            f'"bytes_in":{bytes_in},"bytes_out":{bytes_out},'
-            f'"peer":{quoted(peer)},"client":{quoted(client)},'
-            f'{others}{self._end}{micros % 1_000_000:06d}Z"}}\n'
-        ).encode()
-        # JSON lets DEL stand as it is; a terminal that shows the file need not.
-        self._write(line.replace(b"\x7f", b"\\u007f") if b"\x7f" in line else line)
+            f'"upstream_s":{upstream},"bytes_in":{bytes_in},"bytes_out":{bytes_out},'
+            f'"peer":{quoted(peer)},"client":{quoted(client)},{others}{self._end}{micros:06d}Z"}}\n'
+        )
+        if "\x7f" in line:  # JSON lets DEL stand as it is; a terminal that shows the file need not
+            line = line.replace("\x7f", "\\u007f")
+        self._write(line.encode())
