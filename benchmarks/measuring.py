@@ -68,16 +68,23 @@ class Installation:
 
 
 class Process:
-    """A child of ours; stderr is /dev/null.
+    """A child of ours; what of 0 to 2 is not given is /dev/null.
 
     posix_spawn and not subprocess: that forks, and a copy of this process is part of what it measures.
     """
 
-    def __init__(self, command: list[str], *, stdin: int | None = None, stdout: int | None = None) -> None:
+    def __init__(
+        self,
+        command: list[str],
+        *,
+        stdin: int | None = None,
+        stdout: int | None = None,
+        stderr: int | None = None,
+    ) -> None:
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         actions = [
             (os.POSIX_SPAWN_DUP2, null if fd is None else fd, number)
-            for number, fd in ((0, stdin), (1, stdout), (2, None))
+            for number, fd in ((0, stdin), (1, stdout), (2, stderr))
         ]
         self.begun_s = time.perf_counter()
         self.pid = os.posix_spawnp(command[0], command, ENVIRONMENT, file_actions=actions)
