@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from pyinit.drain.outcomes import Kind
+from pyinit.proxy.stats import DURATION_BOUNDS_S
+
 if TYPE_CHECKING:
     from pyinit.admin.state import RunState
 
@@ -52,8 +55,10 @@ def status(state: RunState) -> dict[str, object]:
         "workers": state.workers,
         "workers_silent": state.silent_workers,
         "connections": {name: state.census.get(name, 0) for name in _CONNECTION_STATES},
+        "in_flight": {kind.value: state.in_flight.get(kind.value, 0) for kind in Kind},
         "oldest": [asdict(exchange) for exchange in state.oldest],
         "totals": asdict(state.stats),
+        "duration_bounds_s": list(DURATION_BOUNDS_S),
         "outcomes": asdict(state.outcomes),
         "signals": dict(state.signals),
         "processes_reaped": state.reaped_count,

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pyinit.admin.visitors import STRANGERS_MAX
-from tests.container.test_front_pid1 import Namespaced
-from tests.support.front import EXAMPLE, Front, example
+from tests.support.front import EXAMPLE, Front, NamespacedFront, example
 from tests.support.operator import Said, ask, asked_as, health, new_name, readiness, status
 from tests.support.proc_figures import figures_of
 from tests.support.process import SCRIPT_PATH
@@ -114,7 +113,7 @@ def test_its_own_user_and_root_may_do_everything(somebodys: tuple[Front, str]) -
 def test_a_peer_in_another_pid_namespace_may_only_read() -> None:
     """A container beside ours in one pod or task: same network, own processes, and root as ours may be."""
     name = new_name()
-    app = Namespaced(["--listen", "127.0.0.1:0", "--control", name, "--", "node", str(EXAMPLE)])
+    app = NamespacedFront(["--listen", "127.0.0.1:0", "--control", name, "--", "node", str(EXAMPLE)])
     try:
         assert app.port
         assert health(name) == "ready\n"

@@ -7,6 +7,7 @@ from unittest.mock import sentinel
 
 import pytest
 
+from pyinit.admin.accepting import Reserve
 from pyinit.admin.server import Server
 from tests.support.front import DEADLINE_S, node
 from tests.support.http_client import Client
@@ -37,7 +38,9 @@ def test_who_leaves_is_not_waited_with() -> None:
 
     async def story() -> None:
         with socket.create_server(("127.0.0.1", 0)) as sock:
-            server = Server(sentinel.operator, on_refused=sentinel.nobody, log=sentinel.log)
+            server = Server(
+                sentinel.operator, on_refused=sentinel.nobody, reserve=Reserve(), log=sentinel.log
+            )
             await server.start([sock])
             before = asyncio.all_tasks()
             _, writer = await asyncio.open_connection(*sock.getsockname())

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from pyinit.admin import views
-from pyinit.admin.state import BudgetState, ChildState, OldExchange, RunState, StopState
-from pyinit.drain.outcomes import CutExchange, Outcomes
+from pyinit.admin.state import BudgetState, ChildState, RunState, StopState
+from pyinit.drain.outcomes import InFlight, Kind, Outcomes
 from pyinit.drain.phases import Phase
 from pyinit.drain.tracker import State
 from pyinit.proxy.stats import Stats
@@ -43,8 +43,8 @@ STOPPING = replace(
     phase="stopping",
     not_ready="stopping",
     stop=StopState(12.3456, "SIGTERM", {"lame_duck": 5.0, "draining": 7.3456}),
-    outcomes=Outcomes(cut_count=1, cut=[CutExchange("GET", "/never", 1.5, "10.0.0.1")]),
-    oldest=(OldExchange("GET", "/slow", 9.0, "10.0.0.2"),),
+    outcomes=Outcomes(cut_count=1, cut=[InFlight("GET", "/never", 1.5, "10.0.0.1")]),
+    oldest=(InFlight("GET", "/slow", 9.0, "10.0.0.2", Kind.STREAM),),
     signals={"SIGTERM": 2},
 )
 
@@ -74,6 +74,7 @@ def test_the_schema_knows_every_phase_and_every_state() -> None:
     assert fields["phase"]["enum"] == [phase.value for phase in Phase]
     states = {state.value for state in State} - {"closed"}
     assert set(fields["connections"]["properties"]) == states
+    assert list(fields["in_flight"]["properties"]) == [kind.value for kind in Kind]
 
 
 @pytest.mark.parametrize(
