@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
+from pyinit.drain.outcomes import Outcomes
 from pyinit.errors import SpawnError
 from pyinit.proxy import ipc, listener
 from pyinit.proxy.link import Link
@@ -28,7 +29,6 @@ from pyinit.proxy.survey import oldest_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pyinit.drain.outcomes import Outcomes
     from pyinit.errors import DrainAborted
     from pyinit.log import EventLog
 
@@ -215,6 +215,7 @@ class Fleet:
             self._answer(number)
         for slot in self._slots:
             if slot.link is not None:
+                self._add_up(slot)  # it hangs
                 slot.link.close()
                 slot.link = None
 
@@ -297,15 +298,28 @@ class Fleet:
             return True
         self._log.error("worker.exited", worker=slot.index, pid=pid, code=code)
         self._exit_count += 1
-        # Added up, as one that crashes again and again would have this grow without an end.
-        slot.past = ipc.Report(
-            stats=sum_stats((slot.past.stats, slot.report.stats)),
-            outcomes=sum_outcomes((slot.past.outcomes, slot.report.outcomes)),
-        )
-        slot.report = ipc.Report()
+        self._add_up(slot)
         if not self._is_stopping:
             self._retry(slot)
         return True
+
+    def _add_up(self, slot: _Slot) -> None:
+        """A worker that has ended before its time: what it told of is kept, and in a stop what it had is cut.
+
+        Added up, as one that crashes again and again would have a list grow without an end. What was in flight is of
+        its last word, half a second old at most.
+        """
+        report = slot.report
+        lost = Outcomes()
+        if ipc.AnnounceStop() in self._orders:
+            for it in report.oldest:
+                lost.add_cut(it)
+            lost.cut_count = sum(report.in_flight.values())
+        slot.past = ipc.Report(
+            stats=sum_stats((slot.past.stats, report.stats)),
+            outcomes=sum_outcomes((slot.past.outcomes, report.outcomes, lost)),
+        )
+        slot.report = ipc.Report()
 
     def _retry(self, slot: _Slot) -> None:
         """Have a successor: at once for one that had run well, else after a while, longer each time."""

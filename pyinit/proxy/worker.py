@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # Newcomers of a lame duck come by the thousand; whoever counts seconds since the last one need not hear of each.
 _OPENED_EVERY_S = 0.1
+_REPORT_EVERY_S = 0.5
 # An app that is not there fails every request; whoever looks into it takes seconds.
 _UNREACHABLE_EVERY_S = 1.0
 
@@ -60,6 +61,7 @@ class Worker:
         self._said_opened_s = 0.0
         self._said_unreachable_s: float | None = None
         self._said_quiet = False
+        self._next_report: asyncio.TimerHandle | None = None
         self._pool_closing: asyncio.Task[None] | None = None
         self._on_end = on_end
         self._dropped_count = dropped_count
@@ -76,6 +78,7 @@ class Worker:
                 single.set_readiness(message.not_ready)
             case ipc.AnnounceStop():
                 single.announce_stop()
+                self._report_often()
             case ipc.StopAccepting():
                 single.stop_accepting(message.limit_s)
             case ipc.CloseIdle():
@@ -105,8 +108,16 @@ class Worker:
             case _:
                 assert_never(message)
 
+    def _report_often(self) -> None:
+        """In a stop PID 1 is told without being asked: what we have in flight is cut where we end before our time."""
+        if not self._said_quiet:
+            self._report(0)
+            self._next_report = self._loop.call_later(_REPORT_EVERY_S, self._report_often)
+
     def abort(self) -> None:
         """Close everything; the end."""
+        if self._next_report is not None:
+            self._next_report.cancel()
         self._single.server.abort()
         self._report(0)
         if self._pool_closing is not None:

@@ -144,8 +144,8 @@ def has_successor(app: Front, before: int) -> bool:
     return worker_pid(app, 0) != before
 
 
-def test_a_worker_killed_during_the_drain_counts_as_quiet() -> None:
-    with app_with_workers() as app:
+def test_a_worker_killed_during_the_drain_counts_as_quiet_and_what_it_had_as_cut() -> None:
+    with app_with_workers("--drain-exit-code", "99") as app:
         clients = one_client_at_each(app)
         for client in clients:
             client.request("/never")
@@ -155,9 +155,26 @@ def test_a_worker_killed_during_the_drain_counts_as_quiet() -> None:
         for index in (0, 1):
             os.kill(worker_pid(app, index), signal.SIGKILL)
         began_s = time.monotonic()
-        assert app.wait() == 7
+        assert app.wait() == 99
         assert time.monotonic() - began_s < 3, "the drain had seven seconds"
+        report = app.wait_event("drain.finished")
+        assert (report["cut_count"], [it["target"] for it in report["cut"]]) == (2, ["/never"] * 2)
         assert len(app.all_events("worker.spawned")) == 2, "nobody is left to be served by a successor"
+
+
+def test_what_a_worker_that_hangs_in_the_drain_had_is_cut() -> None:
+    with app_with_workers("--stop-timeout", "4", "--child-timeout", "1", "--drain-exit-code", "99") as app:
+        clients = one_client_at_each(app)
+        for client in clients:
+            client.request("/never")
+        eventually(lambda: app.stdout.count("never begins") == 2, "both are in the app")
+        app.signal()
+        app.wait_event("drain.phase_changed", phase="draining")
+        for index in (0, 1):
+            os.kill(worker_pid(app, index), signal.SIGSTOP)
+        assert app.wait() == 99
+        report = app.wait_event("drain.finished")
+        assert (report["cut_count"], [it["target"] for it in report["cut"]]) == (2, ["/never"] * 2)
 
 
 def test_workers_that_all_crash_as_the_stop_comes_leave_their_queue_to_a_successor() -> None:
