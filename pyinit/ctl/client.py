@@ -100,10 +100,11 @@ class Client:
 
 
 class _Connection(http.client.HTTPConnection):
-    """Over a unix socket as well; Host is pyinit's whatever the address."""
+    """Over a unix socket as well."""
 
     def __init__(self, place: Place, timeout_s: float) -> None:
-        super().__init__("pyinit")
+        # Host: over TCP a loopback address is asked for by address (admin.server.is_host_expected).
+        super().__init__(place.host or "pyinit", place.port or None)
         self._place = place
         self._timeout_s = timeout_s
         self.listener_uid: int | None = None

@@ -69,7 +69,7 @@ def ask(place: find.Place, timeout_s: float) -> str:
             request = f"GET /readyz HTTP/1.1\r\nHost: {place.host}\r\nConnection: close\r\n\r\n"
             sock.sendall(request.encode())
         answer = _read(sock, end_s)
-        if not answer and place.name is not None:
+        if place.name is not None and answer.startswith(b"refused: "):
             raise _refused(place, sock)
     except TimeoutError:
         raise is_late(place.text, timeout_s) from None
@@ -109,11 +109,9 @@ def _read(sock: "_socket.socket", end_s: float) -> bytes:
 
 
 def _refused(place: find.Place, sock: "_socket.socket") -> Problem:
-    """Closed without a word: it answers its own user and root."""
+    """It answers its own user and root."""
     listener = find.listener_of(sock)
     uid = "unknown" if listener is None else listener[1]
-    if uid == os.geteuid():
-        return is_not_pyinit(place.text)
     return Problem(
         f"{place.text} does not answer uid {os.geteuid()}: its own user (uid {uid}) or root may ask",
         FORBIDDEN,

@@ -133,7 +133,7 @@ def test_the_one_pyinit_is_found_without_a_name() -> None:
         assert re.match(
             r"pyinit \S+ at @pyinit: front mode, pid 1, up ", ctl("status", before=app.exec).stdout
         )
-        assert said(ctl("stop", before=app.exec)) == (0, "stopping\n", "")
+        assert said(ctl("stop", before=app.exec)) == (0, "draining\n", "")
         assert app.wait() == 0
 
 
@@ -169,7 +169,7 @@ def test_of_several_each_container_finds_its_own(env: dict[str, str]) -> None:
         assert said(ctl("drain", "--wait", before=apps[1].exec, env=env))[0] == 0
         assert [ctl("health", before=app.exec, env=env).stdout for app in apps] == [
             "ready\n",
-            "not ready: stopping\n",
+            "not ready: drained, waiting for the stop signal\n",
             "ready\n",
         ]
         assert said(ctl("stop", before=apps[2].exec, env=env))[0] == 0
@@ -214,8 +214,8 @@ def test_of_several_status_lists_all_and_what_orders_needs_a_name() -> None:
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout == (
             "2 pyinits in this network namespace\n"
-            "  @pyinit    ready                pid 1\n"
-            "  @pyinit-2  not ready: stopping  in another PID namespace\n"
+            "  @pyinit    ready                                            pid 1\n"
+            "  @pyinit-2  not ready: drained, waiting for the stop signal  in another PID ...\n"
             "\n"
             "One of them: pyinitctl --control @pyinit-2 status\n"
         )
@@ -229,7 +229,7 @@ def test_of_several_status_lists_all_and_what_orders_needs_a_name() -> None:
         assert said(ctl("health", before=beside)) == (1, "", expected)
         assert said(ctl("health", "--control", "@pyinit-2", before=beside))[:2] == (
             1,
-            "not ready: stopping\n",
+            "not ready: drained, waiting for the stop signal\n",
         )
         assert ctl("status", "--control", "@pyinit", before=beside).stdout.startswith("pyinit ")
 

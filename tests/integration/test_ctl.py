@@ -94,7 +94,7 @@ def test_every_command_at_an_abstract_name() -> None:
             "",
             "pyinitctl: log-level loud: not debug, info, warning or error\n",
         )
-        assert said(ctl("stop", "--control", control)) == (0, "stopping\n", "")
+        assert said(ctl("stop", "--control", control)) == (0, "draining\n", "")
         assert app.wait() == 0
         assert app.wait_event("drain.finished")["cut_count"] == 0
 
@@ -135,8 +135,9 @@ def test_not_ready_is_1_and_why() -> None:
         app.wait_event("child.exited_early")
     with node("setInterval(() => 0, 1e6)", "--control", control) as app:
         app.wait_event("control.listening")
-        assert said(ctl("health", "--control", control)) == (1, "not ready: starting\n", "")
-        assert "  ready       no: starting\n" in ctl("status", "--control", control).stdout
+        done = ctl("health", "--control", control)
+        assert (done.returncode, done.stdout[:20]) == (1, "not ready: starting:"), done
+        assert "  ready       no: starting: " in ctl("status", "--control", control).stdout
 
 
 # -- a drain ---------------------------------------------------------------------------------------------------------
@@ -156,7 +157,7 @@ def test_a_prestop_hook_waits_until_nothing_is_in_flight(workers: str) -> None:
                 encoding="utf-8",
             )
             app.wait_event("drain.phase_changed", phase="draining")
-            assert said(ctl("health", "--control", control)) == (1, "not ready: stopping\n", "")
+            assert said(ctl("health", "--control", control)) == (1, "not ready: draining\n", "")
             shown = ctl("status", "--control", control).stdout
             assert "  phase       draining\n" in shown
             assert re.search(r"budget      \[#+-*\] [\d.]+ of 59\.5 s left; what is left is", shown)
