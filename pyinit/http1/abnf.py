@@ -15,10 +15,17 @@ TOKEN = re.compile(_TOKEN)
 # RFC 9110 section 5.5, RFC 9112 section 5: no space before the colon, no fold. The value with its whitespace.
 FIELD_LINE = re.compile(rb"(" + _TOKEN + rb"):(" + _FIELD_VALUE + rb")")
 
+# What follows a name and its colon.
+FIELD_VALUE = re.compile(_FIELD_VALUE)
+
 # RFC 9112 section 3. Wider than RFC 3986 in the target, as Node is: clients do send raw | " { } [ ] ^ \ and `
 # in queries, and no two parsers read them differently here. Not wider: "#" (a fragment is never sent; section
 # 3.2 of RFC 9112), control and non-ASCII bytes.
 REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") ([\x21\x22\x24-\x7e]+) HTTP/([0-9])\.([0-9])")
+
+# The same, as nearly all requests have it: HTTP/1.1, in origin-form, by a method that no field is judged by (OPTIONS,
+# TRACE and CONNECT are apart, and those that we do not know need not be quick).
+COMMON_REQUEST_LINE = re.compile(rb"(GET|POST|HEAD|PUT|PATCH|DELETE) (/[\x21\x22\x24-\x7e]*) HTTP/1\.1\r\n")
 
 # RFC 9112 section 4. The space before an empty reason is let go, as every client does; we send it.
 STATUS_LINE = re.compile(rb"HTTP/1\.([0-9]) ([1-5][0-9][0-9])(?: (" + _FIELD_VALUE + rb"))?")
@@ -64,6 +71,9 @@ ABSOLUTE_TARGET = re.compile(
 
 # RFC 9110 section 8.6: 1*DIGIT. 18 digits stay below 2^63, beyond which parsers differ.
 CONTENT_LENGTH = re.compile(rb"[0-9]{1,18}")
+
+# One that says there is a body, with the whitespace before it and none behind.
+LENGTH_LINE_VALUE = re.compile(rb"[\t ]*(?=0*[1-9])([0-9]{1,18})")
 
 # RFC 9112 section 7.1.1: chunk-ext, without the BWS around ";" and "=" that it tells recipients to put up
 # with: nobody sends it, parsers differ over it, and Node answers it with 400.

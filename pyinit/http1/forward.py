@@ -18,11 +18,50 @@ a pyinit. Then it goes on with what a request cannot do without (``_needed``). C
 """
 
 from pyinit.http1.abnf import IPV6, TOKEN
-from pyinit.http1.message import RequestHead, ResponseHead
+from pyinit.http1.message import RequestHead, ResponseHead, Verdict
 
 # An IPv6 address has 45 at most; some load balancers add a port.
 _ADDRESS_MAX = 64
 MODES = ("auto", "append", "replace", "keep", "off")
+
+
+# As many as a RequestParser has verdicts.
+_PLANS_MAX = 1024
+# One by one each is a copy of the head.
+_CUTS_MAX = 4
+
+
+class _Edits:
+    """What becomes of single lines.
+
+    Attributes:
+        removed: as often as they come.
+        replaced: line -> what stands in the place of its last occurrence.
+    """
+
+    __slots__ = ("removed", "replaced")
+
+    def __init__(self) -> None:
+        self.removed: list[bytes] = []
+        self.replaced: dict[bytes, bytes] = {}
+
+    def apply(self, fields: bytes) -> bytes:
+        """Field lines, each behind a line end, with this done to them."""
+        fields += b"\r\n"
+        if len(self.removed) <= _CUTS_MAX:
+            for line in self.removed:
+                fields = fields.replace(b"\r\n%b\r\n" % line, b"\r\n", 1)
+        else:
+            removed = frozenset(self.removed)
+            fields = b"\r\n".join([line for line in fields.split(b"\r\n") if line not in removed])
+        for last, line in self.replaced.items():
+            at = fields.rindex(b"\r\n%b\r\n" % last) + 2
+            fields = fields[:at] + line + fields[at + len(last) :]
+        return fields[:-2]
+
+
+# What goes between the target and the fields, and what is done to those.
+_Plan = tuple[bytes, _Edits | None]
 
 
 class Forwarder:
@@ -39,14 +78,13 @@ class Forwarder:
     """
 
     __slots__ = (
-        "_added",
-        "_added_host",
+        "_behind",
         "_head_max_bytes",
         "_local_host",
         "_local_port",
         "_mode",
         "_peer_ip",
-        "_via",
+        "_plans",
         "is_trusted",
     )
 
@@ -62,14 +100,16 @@ class Forwarder:
         head_max_bytes: int,
     ) -> None:
         self._mode = ("auto" if is_trusted else "replace") if mode == "auto" else mode
-        self._via = via
+        # What ends a head of HTTP/1.0, and one of 1.1.
+        self._behind = tuple(
+            b"\r\nVia: 1.%d %b\r\n\r\n" % (minor, via) if via else b"\r\n\r\n" for minor in (0, 1)
+        )
         self._peer_ip = peer_ip
         self._local_host = local_host
         self._local_port = local_port
         self._head_max_bytes = head_max_bytes
         self.is_trusted = is_trusted
-        self._added_host: bytes | None = None
-        self._added: list[bytes] = []
+        self._plans: dict[Verdict, _Plan] = {}
 
     def request(self, head: RequestHead, extra: list[bytes] | None = None) -> bytes:
         """The head for the app, with its final empty line.
@@ -78,32 +118,32 @@ class Forwarder:
             head: as parsed; not changed.
             extra: field lines to add.
         """
-        host, lines = head.host, head.lines.copy()
+        verdict = head.verdict
+        plan = self._plans.get(verdict) if verdict is not None else None
+        if plan is None:
+            plan = self._plan(head)
+            if verdict is not None:
+                if len(self._plans) >= _PLANS_MAX:
+                    self._plans.clear()
+                self._plans[verdict] = plan
+        ahead, edits = plan
+        fields = edits.apply(head.fields) if edits is not None else head.fields
         if head.minor == 0:
-            host = self._name_host(host, lines)
-        added: list[bytes] = []
-        if head.forwarding is not None:
-            added = self._beside(head, lines, host)
-        elif self._mode not in ("keep", "off"):
-            if host != self._added_host:
-                self._added = self._all(host)
-                self._added_host = host
-            added = self._added
+            fields = self._with_host(head.host, fields)
         if head.upgrade is not None:
-            lines += (b"Connection: Upgrade", b"Upgrade: " + head.upgrade)
-        needed_count = len(lines)
-        if self._via:
-            lines.append(b"Via: 1.%d %b" % (head.minor, self._via))
+            fields += b"\r\nConnection: Upgrade\r\nUpgrade: " + head.upgrade
+        behind = self._behind[head.minor]
         if extra:
-            lines += extra
+            behind = b"\r\n".join([behind[:-4], *extra, b"", b""])
         # Ours stand first: of very many fields Node drops the last without a word (server.maxHeadersCount),
         # and an app that misses X-Forwarded-For takes the client for us.
-        raw = b"\r\n".join([b"%b %b HTTP/1.1" % (head.method, head.target), *added, *lines, b"", b""])
-        if len(raw) >= self._head_max_bytes and _counted(head.target, added, lines) >= self._head_max_bytes:
+        raw = b"".join((head.method, b" ", head.target, ahead, fields, behind))
+        if len(raw) >= self._head_max_bytes and _counted(head.target, raw) >= self._head_max_bytes:
             # RFC 9110 section 7.6.3 wants a Via from a gateway: left out here, as a request that the app refuses
             # has no use of one. It could let a loop through for as long as its heads are that large.
-            start = raw[: raw.index(b"\r\n")]
-            raw = b"\r\n".join([start, *self._needed(added), *lines[:needed_count], b"", b""])
+            added = ahead.split(b"\r\n")[1:]
+            start = b"%b %b HTTP/1.1" % (head.method, head.target)
+            raw = b"\r\n".join([start, *self._needed(added)]) + fields + b"\r\n\r\n"
         return raw
 
     def client(self, head: RequestHead | None) -> str:
@@ -112,6 +152,21 @@ class Forwarder:
         if head is not None and head.forwarding is not None and self.is_trusted:
             told = _last(head.forwarding, b"x-forwarded-for")[:_ADDRESS_MAX]
         return (told or self._peer_ip).decode("latin-1")
+
+    def _plan(self, head: RequestHead) -> _Plan:
+        """What is added to a head, and changed in it, by what its verdict says."""
+        host = head.host
+        if head.minor == 0 and not host:
+            # RFC 9112 section 3.3: without a name, the one that reaches this server.
+            host = self._local_host
+        edits = _Edits()
+        added: list[bytes] = []
+        if head.forwarding is not None:
+            added = self._beside(head.forwarding, edits, host)
+        elif self._mode not in ("keep", "off"):
+            added = self._all(host)
+        ahead = b"\r\n".join([b" HTTP/1.1", *added])
+        return ahead, edits if edits.removed or edits.replaced else None
 
     def _needed(self, added: list[bytes]) -> list[bytes]:
         """Of what is added, that which an app must not miss: the address that only we know.
@@ -124,15 +179,15 @@ class Forwarder:
             ours.append(b"Forwarded: " + _element(self._peer_ip, b"", b""))
         return ours
 
-    def _name_host(self, host: bytes, lines: list[bytes]) -> bytes:
-        """See to the Host that HTTP/1.1 asks for, where HTTP/1.0 did not; returns it."""
+    def _with_host(self, host: bytes, fields: bytes) -> bytes:
+        """With the Host that HTTP/1.1 asks for, where HTTP/1.0 did not."""
+        lines = fields.split(b"\r\n")[1:]
         if not host:
-            # RFC 9112 section 3.3: without a name, the one that reaches this server.
             host = self._local_host
-            lines[:] = [line for line in lines if line[:5].lower() != b"host:"]
+            lines = [line for line in lines if line[:5].lower() != b"host:"]
         if not any(line[:5].lower() == b"host:" for line in lines):
             lines.insert(0, b"Host: " + host)
-        return host
+        return b"\r\n".join([b"", *lines])
 
     def _all(self, host: bytes) -> list[bytes]:
         """All fields, where none came."""
@@ -147,20 +202,18 @@ class Forwarder:
         lines.append(b"Forwarded: " + _element(self._peer_ip, host, b"http"))
         return lines
 
-    def _beside(self, head: RequestHead, lines: list[bytes], host: bytes) -> list[bytes]:
-        """What is added where some came; removes from ``lines`` what must not pass."""
-        came = head.forwarding or {}
+    def _beside(self, came: dict[bytes, list[bytes]], edits: _Edits, host: bytes) -> list[bytes]:
+        """What is added where some came; notes in ``edits`` what must not pass as it is."""
         if self._mode == "keep":
             return []
         if self._mode in ("auto", "append"):
-            came = _without_empty(came, lines)
+            came = _without_empty(came, edits)
         if self._mode in ("replace", "off"):
             for group in came.values():
-                for line in group:
-                    lines.remove(line)
+                edits.removed += group
             return self._all(host) if self._mode == "replace" else []
         if self._mode == "append":
-            return self._append(came, lines, host)
+            return self._append(came, edits, host)
         return self._absent(came, host)
 
     def _absent(self, came: dict[bytes, list[bytes]], host: bytes) -> list[bytes]:
@@ -191,7 +244,7 @@ class Forwarder:
             return {b"https": b"443", b"http": b"80"}.get(proto, b"")
         return self._local_port
 
-    def _append(self, came: dict[bytes, list[bytes]], lines: list[bytes], host: bytes) -> list[bytes]:
+    def _append(self, came: dict[bytes, list[bytes]], edits: _Edits, host: bytes) -> list[bytes]:
         added = self._absent({name: group for name, group in came.items() if name != b"forwarded"}, host)
         added = [line for line in added if not line.startswith(b"Forwarded:")]
         for name, mine in (
@@ -200,8 +253,7 @@ class Forwarder:
         ):
             if name in came and mine:
                 last = came[name][-1]
-                at = len(lines) - 1 - lines[::-1].index(last)
-                lines[at] = last.rstrip(b" \t") + b", " + mine
+                edits.replaced[last] = last.rstrip(b" \t") + b", " + mine
         if b"forwarded" not in came:
             added.append(b"Forwarded: " + _element(self._peer_ip, host, b"http"))
         return added
@@ -291,22 +343,21 @@ def _quoted(text: bytes) -> bytes:
     return b'"' + text.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
 
 
-def _counted(target: bytes, *groups: list[bytes]) -> int:
+def _counted(target: bytes, raw: bytes) -> int:
     """The size of a head as Node counts it: the target, and names and values without what separates them."""
-    fields = [line.partition(b":") for lines in groups for line in lines]
+    fields = [line.partition(b":") for line in raw.split(b"\r\n")[1:-2]]
     return len(target) + sum(len(name) + len(value.lstrip(b" \t")) for name, _, value in fields)
 
 
-def _without_empty(came: dict[bytes, list[bytes]], lines: list[bytes]) -> dict[bytes, list[bytes]]:
-    """Those that say something; removes the others from ``lines``."""
-    said = came
+def _without_empty(came: dict[bytes, list[bytes]], edits: _Edits) -> dict[bytes, list[bytes]]:
+    """Those that say something; the others are to be removed."""
+    said = {}
     for name, group in came.items():
-        # No generator and no copy before it is known to be needed: every request of a load balancer comes by here.
+        # No generator before it is known to be needed: every request of a load balancer's new client comes by here.
         if len(group[0].rstrip(b" \t,")) > len(name) + 1 or any(any(_values(line)) for line in group):
-            continue
-        said = {other: said[other] for other in said if other != name}
-        for line in group:
-            lines.remove(line)
+            said[name] = group
+        else:
+            edits.removed += group
     return said
 
 

@@ -1,6 +1,59 @@
 """Heads as values: what a parsed request or response head says, its field lines as they came."""
 
 
+class Verdict:
+    """What the lines of a request head that mean something to us say, where they say it without the others.
+
+    One object for all heads with these lines, so that what follows from it is found by it. See RequestHead for the
+    attributes of the same name; all else is as in a head of HTTP/1.1 without an upgrade.
+
+    Attributes:
+        content_length: of the first such head; another's is put in its place.
+        cuts: the hop-by-hop lines and the like, each between its line ends, as often as it comes.
+    """
+
+    __slots__ = ("content_length", "cuts", "forwarding", "host", "is_chunked", "keep_alive", "request_id")
+
+    content_length: int | None
+    cuts: tuple[bytes, ...]
+    forwarding: dict[bytes, list[bytes]] | None
+    host: bytes
+    is_chunked: bool
+    keep_alive: bool
+    request_id: bool
+
+    def head(self, method: bytes, target: bytes, fields: bytes) -> "RequestHead":
+        """A head with these lines in it.
+
+        Args:
+            method: none whose verdict differs from GET's (see abnf.COMMON_REQUEST_LINE).
+            target: in origin-form.
+            fields: all its field lines as received, each behind a line end.
+        """
+        head = RequestHead()
+        head.method = method
+        head.target = target
+        head.minor = 1
+        head.fields = without(fields, self.cuts) if self.cuts else fields
+        head.host = self.host
+        head.content_length = self.content_length
+        head.is_chunked = self.is_chunked
+        head.keep_alive = self.keep_alive
+        head.upgrade = head.websocket_key = head.max_forwards = None
+        head.forwarding = self.forwarding
+        head.request_id = self.request_id
+        head.verdict = self
+        return head
+
+
+def without(fields: bytes, cuts: tuple[bytes, ...]) -> bytes:
+    """Field lines, each behind a line end, without those of a Verdict's cuts."""
+    fields += b"\r\n"
+    for cut in cuts:
+        fields = fields.replace(cut, b"\r\n", 1)
+    return fields[:-2]
+
+
 class RequestHead:
     """A request head that passed every check.
 
@@ -8,7 +61,7 @@ class RequestHead:
         method: as sent; methods are case-sensitive.
         target: in the form to be sent on: origin-form, or ``*``.
         minor: of the version, 0 or 1 (a later 1.x counts as 1).
-        lines: the end-to-end field lines as received, in order; forwarding fields among them.
+        fields: the end-to-end field lines as received, in order, each behind a CRLF; forwarding fields among them.
         host: the authority asked for; empty where HTTP/1.0 named none.
         content_length: None where there is no Content-Length.
         is_chunked: whether the body is chunked; never together with content_length.
@@ -17,33 +70,31 @@ class RequestHead:
         websocket_key: Sec-WebSocket-Key, where a WebSocket is among them.
         forwarding: lower-case name -> lines, of X-Forwarded-* and Forwarded; None where there are none.
         max_forwards: of TRACE and OPTIONS; None where absent.
-        request_id: X-Request-Id, the first; empty where none came.
-        traceparent: that field, the same.
-        amzn_trace_id: X-Amzn-Trace-Id, the same.
+        request_id: whether an X-Request-Id came along.
+        verdict: of its lines, where it has none of its own.
     """
 
     __slots__ = (
-        "amzn_trace_id",
         "content_length",
+        "fields",
         "forwarding",
         "host",
         "is_chunked",
         "keep_alive",
-        "lines",
         "max_forwards",
         "method",
         "minor",
         "request_id",
         "target",
-        "traceparent",
         "upgrade",
+        "verdict",
         "websocket_key",
     )
 
     method: bytes
     target: bytes
     minor: int
-    lines: list[bytes]
+    fields: bytes
     host: bytes
     content_length: int | None
     is_chunked: bool
@@ -52,9 +103,27 @@ class RequestHead:
     websocket_key: bytes | None
     forwarding: dict[bytes, list[bytes]] | None
     max_forwards: int | None
-    request_id: bytes
-    traceparent: bytes
-    amzn_trace_id: bytes
+    request_id: bool
+    verdict: Verdict | None
+
+    def first(self, name: bytes) -> bytes:
+        """The first value of an end-to-end field; empty without one. Off the hot path, as ``lines``.
+
+        Args:
+            name: in lower case.
+        """
+        fields = self.fields
+        at = fields.lower().find(b"\r\n%b:" % name)
+        if at < 0:
+            return b""
+        start = at + len(name) + 3
+        end = fields.find(b"\r\n", start)
+        return fields[start : end if end >= 0 else None].strip(b" \t")
+
+    @property
+    def lines(self) -> list[bytes]:
+        """The field lines one by one. Off the hot path: they are split anew each time."""
+        return self.fields.split(b"\r\n")[1:]
 
     def __repr__(self) -> str:
         return f"RequestHead({self.method!r} {self.target!r} 1.{self.minor}, {len(self.lines)} fields)"

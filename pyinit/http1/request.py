@@ -3,6 +3,9 @@
 A head is split at CRLF by one C call and each line looked up in a set of lines that were judged before: most
 of a client's lines come again with its next request, whole, while one of them (a trace id) changes each time,
 so a cache by line hits where a cache by head would not. A line not known goes through one strict pattern.
+
+The few that mean something to us are looked up together: what they say, all of them, was worked out before. Where
+it depends on anything else (the method, the version, other lines) it is worked out each time.
 """
 
 from pyinit.errors import ProtocolError
@@ -16,12 +19,23 @@ from pyinit.http1.fields import (
     options_of,
     without_ows_behind,
 )
-from pyinit.http1.message import RequestHead
+from pyinit.http1.message import RequestHead, Verdict
 
 # Lines known to be well-formed and of no meaning to us. Full, it is emptied: simpler than an eviction order,
 # and relearning a client's dozen lines costs some microseconds. Longer lines are judged each time.
 _KNOWN_LINES_MAX = 4096
-_KNOWN_LINE_BYTES = 256
+_KNOWN_LINES_BYTES = 1024 * 1024
+_KNOWN_LINE_BYTES = 1024
+# Lines seen once: known at the second time, or those that never come again would fill and empty the known ones.
+_SEEN_LINES_MAX = 512
+# Names, as they are written, that mean nothing to us. No more than so many in one head are worth an entry.
+_PLAIN_NAMES_MAX = 512
+_PLAIN_NAME_BYTES = 64
+# Verdicts: a load balancer's clients have one each, by their X-Forwarded-For.
+_VERDICTS_MAX = 1024
+_VERDICT_LINES_MAX = 12
+_VERDICT_BYTES = 1024
+_VERDICT_CUTS_MAX = 4
 
 # Removed because Connection says so, these would change framing, routing or who the client seems to be.
 _NOT_TO_BE_NAMED = FORWARDING | {
@@ -52,9 +66,6 @@ _SPECIAL = (
     }
 )
 
-# For the log alone: they pass as they come, and nothing believes them.
-_TRACING = frozenset((b"traceparent", b"x-amzn-trace-id"))
-
 # Node tells "_" from "-". What stands behind it may not: mapped as in CGI (RFC 3875 section 4.1.18), X_Forwarded_For
 # is X-Forwarded-For. Removed whoever sends them, as a load balancer passes its client's on; not refused, as clients
 # do send X_Real_IP and the like in good faith, and nginx, which drops every "_", has taught them that it is no harm.
@@ -63,7 +74,9 @@ _LOOK_ALIKE = frozenset(name for name in _SPECIAL | _NOT_TO_BE_NAMED if b"-" in 
 # Not to be offered: behind such an upgrade come requests that we would not read any more (RFC 9113 section 3.1).
 _HTTP_ITSELF = frozenset((b"h2c", b"h2", b"http"))
 
-_Fields = list[tuple[bytes, bytes, bytes]]  # line, lower-case name, value
+_Field = tuple[bytes, bytes, bytes]  # line, lower-case name, value
+
+_TOO_MANY = "more field lines than --fields-max"
 
 
 class RequestParser:
@@ -73,12 +86,16 @@ class RequestParser:
         fields_max: field lines in one head.
     """
 
-    __slots__ = ("_fields_max", "_plain", "_special")
+    __slots__ = ("_fields_max", "_plain", "_plain_bytes", "_plain_names", "_seen", "_special", "_verdicts")
 
     def __init__(self, fields_max: int) -> None:
         self._fields_max = fields_max
         self._plain: set[bytes] = set()
-        self._special: dict[bytes, tuple[bytes, bytes, bytes]] = {}
+        self._plain_bytes = 0
+        self._plain_names: set[bytes] = set()
+        self._seen: set[bytes] = set()
+        self._special: dict[bytes, _Field] = {}
+        self._verdicts: dict[tuple[bytes, ...], Verdict] = {}
 
     def parse(self, block: bytes) -> RequestHead:
         """Judge one head.
@@ -91,50 +108,132 @@ class RequestParser:
         Raises:
             ProtocolError: 400, 431, 501 (CONNECT) or 505.
         """
+        common = abnf.COMMON_REQUEST_LINE.match(block)
+        if common is None:
+            return self._parse_uncommon(block)
+        fields = block[common.end() - 2 :]
+        lines = fields.split(b"\r\n")
+        if len(lines) > self._fields_max + 1:
+            raise ProtocolError(_TOO_MANY, 431)
+        plain = self._plain
+        odd = [line for line in lines if line not in plain]
+        del odd[0]  # the nothing before the first line end
+        special = self._special
+        meant = [line for line in odd if line in special or not self._is_plain(line)]
+        method, target = common.groups()
+        verdict = self._verdicts.get(tuple(meant))
+        if verdict is not None:
+            return verdict.head(method, target, fields)
+        meanings = [special.get(line) or _field(line) for line in meant]
+        key, length = _verdict_key(meanings)
+        verdict = self._verdicts.get(key)
+        if verdict is not None:
+            head = verdict.head(method, target, fields)
+            if length is not None:
+                head.content_length = length
+            return head
+        head = RequestHead()
+        head.method = method
+        head.target = target
+        head.minor = 1
+        head.host = b""
+        del lines[0]
+        cuts = _request_fields(head, meanings, lines)
+        if (
+            cuts is not None
+            and len(cuts) <= _VERDICT_CUTS_MAX
+            and len(meant) <= _VERDICT_LINES_MAX
+            and sum(map(len, meant)) <= _VERDICT_BYTES
+        ):
+            self._remember(key, head, cuts)
+        return head
+
+    def _parse_uncommon(self, block: bytes) -> RequestHead:
         lines = block.split(b"\r\n")
         head = RequestHead()
         _request_line(head, lines.pop(0))
         if len(lines) > self._fields_max:
-            raise ProtocolError("more field lines than --fields-max", 431)
-        plain = self._plain
-        odd = [line for line in lines if line not in plain]
-        head.lines = lines
-        head.content_length = None
-        head.is_chunked = False
-        head.upgrade = head.websocket_key = None
-        head.forwarding = None
-        head.max_forwards = None
-        head.request_id = head.traceparent = head.amzn_trace_id = b""
-        head.keep_alive = head.minor == 1
-        _request_fields(head, self._judge(odd))
+            raise ProtocolError(_TOO_MANY, 431)
+        plain, special = self._plain, self._special
+        meant = [
+            line for line in lines if line not in plain and (line in special or not self._is_plain(line))
+        ]
+        _request_fields(head, [special.get(line) or _field(line) for line in meant], lines)
         return head
 
-    def _judge(self, odd: list[bytes]) -> _Fields:
-        """The lines that mean something to us; every other one is checked and remembered."""
-        found = []
-        special = self._special
-        for line in odd:
-            field = special.get(line)
-            if field is None:
-                name, value = name_and_value(line)
-                if name in _TRACING:
-                    found.append(
-                        (line, name, value)
-                    )  # another one in each request: not worth being remembered
-                    continue
-                if name not in _SPECIAL and not (b"_" in name and name.replace(b"_", b"-") in _LOOK_ALIKE):
-                    if len(line) <= _KNOWN_LINE_BYTES:
-                        if len(self._plain) >= _KNOWN_LINES_MAX:
-                            self._plain.clear()
-                        self._plain.add(line)
-                    continue
-                field = (line, name, value)
+    def _is_plain(self, line: bytes) -> bool:
+        """Whether a line that is not known means nothing to us; checked, and in time remembered, either way."""
+        colon = line.find(b":")
+        name = line[:colon]
+        if colon < 0 or name not in self._plain_names or not abnf.FIELD_VALUE.fullmatch(line, colon + 1):
+            field = _field(line)
+            if not _is_plain_name(field[1]):
                 if len(line) <= _KNOWN_LINE_BYTES:
-                    if len(special) >= _KNOWN_LINES_MAX:
-                        special.clear()
-                    special[line] = field
-            found.append(field)
-        return found
+                    if len(self._special) >= _KNOWN_LINES_MAX:
+                        self._special.clear()
+                    self._special[line] = field
+                return False
+            if len(name) <= _PLAIN_NAME_BYTES:
+                if len(self._plain_names) >= _PLAIN_NAMES_MAX:
+                    self._plain_names.clear()
+                self._plain_names.add(name)
+        if len(line) <= _KNOWN_LINE_BYTES:
+            self._see(line)
+        return True
+
+    def _see(self, line: bytes) -> None:
+        seen = self._seen
+        if line not in seen:
+            if len(seen) >= _SEEN_LINES_MAX:
+                seen.clear()
+            seen.add(line)
+            return
+        seen.discard(line)
+        if len(self._plain) >= _KNOWN_LINES_MAX or self._plain_bytes >= _KNOWN_LINES_BYTES:
+            self._plain.clear()
+            self._plain_bytes = 0
+        self._plain.add(line)
+        self._plain_bytes += len(line)
+
+    def _remember(self, key: tuple[bytes, ...], head: RequestHead, cuts: list[bytes]) -> None:
+        verdict = Verdict()
+        verdict.host = head.host
+        verdict.content_length = head.content_length
+        verdict.is_chunked = head.is_chunked
+        verdict.keep_alive = head.keep_alive
+        verdict.forwarding = head.forwarding
+        verdict.request_id = head.request_id
+        verdict.cuts = tuple(b"\r\n%b\r\n" % line for line in cuts)
+        if len(self._verdicts) >= _VERDICTS_MAX:
+            self._verdicts.clear()
+        self._verdicts[key] = head.verdict = verdict
+
+
+def _verdict_key(meanings: list[_Field]) -> tuple[tuple[bytes, ...], int | None]:
+    """The lines that a verdict is found by, and the body's length, of which it is independent.
+
+    An id or a length that changes in each request is one of many: which it is changes nothing else.
+    """
+    key = []
+    length = None
+    for line, name, value in meanings:
+        if name == b"x-request-id" and value:
+            key.append(name)
+        elif name == b"content-length" and (said := abnf.LENGTH_LINE_VALUE.fullmatch(line, len(name) + 1)):
+            length = int(said[1])
+            key.append(name)
+        else:
+            key.append(line)
+    return tuple(key), length
+
+
+def _is_plain_name(name: bytes) -> bool:
+    return name not in _SPECIAL and not (b"_" in name and name.replace(b"_", b"-") in _LOOK_ALIKE)
+
+
+def _field(line: bytes) -> _Field:
+    name, value = name_and_value(line)
+    return line, name, value
 
 
 def _request_line(head: RequestHead, line: bytes) -> None:
@@ -166,11 +265,27 @@ def _request_line(head: RequestHead, line: bytes) -> None:
         head.target = path or (b"*" if head.method == b"OPTIONS" else b"/")
 
 
-def _request_fields(head: RequestHead, fields: _Fields) -> None:  # noqa: C901, PLR0912, PLR0915  one branch per field
-    lines = head.lines
+def _request_fields(  # noqa: C901, PLR0912, PLR0915  one branch per field
+    head: RequestHead, fields: list[_Field], lines: list[bytes]
+) -> list[bytes] | None:
+    """Judge the lines that mean something, and keep the end-to-end ones of all.
+
+    Returns:
+        Those removed, where everything said here follows from ``fields`` alone, for a common request line; else None.
+    """
+    head.content_length = None
+    head.is_chunked = False
+    head.upgrade = head.websocket_key = None
+    head.forwarding = None
+    head.max_forwards = None
+    head.request_id = False
+    head.keep_alive = head.minor == 1
+    head.verdict = None
     has_host = False
     options: list[bytes] = []
     upgrades: list[bytes] = []
+    removed: list[bytes] = []
+    replaced: dict[bytes, bytes] = {}  # of fields that come once
     for line, name, value in fields:
         if name == b"host":
             if has_host:
@@ -183,36 +298,37 @@ def _request_fields(head: RequestHead, fields: _Fields) -> None:  # noqa: C901, 
             head.host = value
         elif name == b"connection":
             options += options_of(value)
-            lines.remove(line)
+            removed.append(line)
         elif name == b"content-length":
             if head.content_length is not None:
                 raise ProtocolError("Content-Length is given twice (RFC 9112 section 6.3)")
             head.content_length = content_length(value)
-            _tidy(lines, line)
+            if line[-1] in b" \t":
+                replaced[line] = without_ows_behind(line)
         elif name == b"transfer-encoding":
             if head.is_chunked:
                 raise ProtocolError("Transfer-Encoding is given twice (RFC 9112 section 6.1)")
             check_chunked(value)
             head.is_chunked = True
-            _tidy(lines, line)
+            if line[-1] in b" \t":
+                replaced[line] = without_ows_behind(line)
         elif name == b"upgrade":
             upgrades += [protocol.strip() for protocol in value.split(b",") if protocol.strip()]
-            lines.remove(line)
+            removed.append(line)
         elif name in FORWARDING:
             if head.forwarding is None:
                 head.forwarding = {}
             head.forwarding.setdefault(name, []).append(line)
         elif name == b"expect":
             if head.minor == 0:
-                lines.remove(line)  # RFC 9110 section 10.1.1: ignored in an HTTP/1.0 request
+                removed.append(line)  # RFC 9110 section 10.1.1: ignored in an HTTP/1.0 request
         elif name == b"max-forwards":
-            _max_forwards(head, line, value)
-        elif name == b"x-request-id":
-            _request_id(head, line, value)
-        elif name in _TRACING:
-            _trace(head, name, value)
+            if head.method in (b"TRACE", b"OPTIONS"):
+                replaced[line] = _max_forwards(head, line, value)
+        elif name == b"x-request-id" and value:
+            head.request_id = True
         else:
-            lines.remove(line)
+            removed.append(line)  # an empty X-Request-Id is as good as none, and in the way of one of ours
     if head.minor == 1 and not has_host:
         raise ProtocolError("Host is missing (RFC 9112 section 3.2)")
     if head.is_chunked:
@@ -220,38 +336,31 @@ def _request_fields(head: RequestHead, fields: _Fields) -> None:  # noqa: C901, 
             raise ProtocolError("Content-Length beside Transfer-Encoding (RFC 9112 section 6.1)")
         if head.minor == 0:
             raise ProtocolError("Transfer-Encoding in HTTP/1.0 (RFC 9112 section 6.1)")
+    named: set[bytes] = set()
     if options:
         if b"close" in options:
             head.keep_alive = False
         elif b"keep-alive" in options:
             head.keep_alive = True
-        _drop_named(head, options)
+        named = _named(options)
+    if removed:
+        gone = frozenset(removed)
+        lines = [line for line in lines if line not in gone]
+    if named:
+        lines = [line for line in lines if line.partition(b":")[0].lower() not in named]
+        if b"x-request-id" in named:
+            head.request_id = False
+    if replaced:
+        lines = [replaced.get(line, line) for line in lines]
     if head.method == b"TRACE" and (head.is_chunked or head.content_length):
         raise ProtocolError("TRACE with a body (RFC 9110 section 9.3.8)")
     if upgrades and b"upgrade" in options and head.minor == 1:
-        _upgrade(head, upgrades)
+        _upgrade(head, upgrades, lines)
+    head.fields = b"\r\n".join([b"", *lines])
+    return removed if not (named or replaced or head.upgrade) else None
 
 
-def _request_id(head: RequestHead, line: bytes, value: bytes) -> None:
-    if value:
-        head.request_id = head.request_id or value
-    else:
-        head.lines.remove(line)  # as good as none, and in the way of one of ours
-
-
-def _trace(head: RequestHead, name: bytes, value: bytes) -> None:
-    if name == b"traceparent":
-        head.traceparent = head.traceparent or value
-    else:
-        head.amzn_trace_id = head.amzn_trace_id or value
-
-
-def _tidy(lines: list[bytes], line: bytes) -> None:
-    if line[-1] in b" \t":
-        lines[lines.index(line)] = without_ows_behind(line)
-
-
-def _upgrade(head: RequestHead, upgrades: list[bytes]) -> None:
+def _upgrade(head: RequestHead, upgrades: list[bytes], lines: list[bytes]) -> None:
     """Offer what the client offered, HTTP itself aside."""
     offered: dict[bytes, bytes] = {}
     for protocol in upgrades:
@@ -265,10 +374,10 @@ def _upgrade(head: RequestHead, upgrades: list[bytes]) -> None:
     if offered and not head.is_chunked and not head.content_length:
         head.upgrade = b", ".join(offered)
         if b"websocket" in offered.values():
-            head.websocket_key = _websocket_key(head)
+            head.websocket_key = _websocket_key(head, lines)
 
 
-def _websocket_key(head: RequestHead) -> bytes:
+def _websocket_key(head: RequestHead, lines: list[bytes]) -> bytes:
     """The key of a WebSocket handshake, which is judged as a server would (RFC 6455 section 4.2.1).
 
     What is none is answered with an error there too; here it must not be for the app to say, since only by the key
@@ -277,7 +386,7 @@ def _websocket_key(head: RequestHead) -> bytes:
     if head.method != b"GET":
         raise ProtocolError("a WebSocket handshake that is no GET (RFC 6455 section 4.2.1)")
     keys, versions = [], []
-    for line in head.lines:
+    for line in lines:
         name, _, value = line.partition(b":")
         if name.lower() == b"sec-websocket-key":
             keys.append(value.strip(b" \t"))
@@ -294,27 +403,21 @@ def _websocket_key(head: RequestHead) -> bytes:
     return keys[0]
 
 
-def _drop_named(head: RequestHead, options: list[bytes]) -> None:
-    """RFC 9110 section 7.6.1: every field that Connection names goes too."""
+def _named(options: list[bytes]) -> set[bytes]:
+    """RFC 9110 section 7.6.1: the fields that Connection names, which go too."""
     named = set(options) - {b"close", b"keep-alive", b"upgrade"} - HOP_BY_HOP
-    if not named:
-        return
     if named & _NOT_TO_BE_NAMED:
         raise ProtocolError(
             "Connection names a field of framing, routing or forwarding (RFC 9110 section 7.6.1)"
         )
-    head.lines = [line for line in head.lines if line.partition(b":")[0].lower() not in named]
-    if b"x-request-id" in named:
-        head.request_id = b""
+    return named
 
 
-def _max_forwards(head: RequestHead, line: bytes, value: bytes) -> None:
-    """RFC 9110 section 7.6.2: count down for TRACE and OPTIONS; ignored for all others."""
-    if head.method not in (b"TRACE", b"OPTIONS"):
-        return
+def _max_forwards(head: RequestHead, line: bytes, value: bytes) -> bytes:
+    """RFC 9110 section 7.6.2: counted down for TRACE and OPTIONS; ignored for all others."""
     if head.max_forwards is not None or not value.isdigit() or len(value) > 9:
         raise ProtocolError("a malformed Max-Forwards (RFC 9110 section 7.6.2)")
     head.max_forwards = int(value)
-    if head.max_forwards:
-        name = line.partition(b":")[0]
-        head.lines[head.lines.index(line)] = name + b": " + str(head.max_forwards - 1).encode()
+    if not head.max_forwards:
+        return line
+    return line.partition(b":")[0] + b": " + str(head.max_forwards - 1).encode()

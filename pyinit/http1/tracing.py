@@ -12,20 +12,25 @@ _HEX = b"0123456789abcdef"
 _ID_MAX = 128
 
 
-def trace_ids(head: RequestHead) -> dict[str, str]:
-    """``trace_id`` of traceparent, ``amzn_trace_id`` (its Root) and ``request_id``; those that are there."""
+def trace_ids(head: RequestHead, added_id: bytes = b"") -> dict[str, str]:
+    """``trace_id`` of traceparent, ``amzn_trace_id`` (its Root) and ``request_id``; those that are there.
+
+    Args:
+        head: as parsed.
+        added_id: the X-Request-Id that we have given it.
+    """
     found = {}
-    parent = head.traceparent
+    parent = head.first(b"traceparent")
     if parent:
         trace_id = parent[_TRACE_ID]
         if parent[2:3] == b"-" and parent[35:36] == b"-" and len(trace_id) == 32 and not trace_id.strip(_HEX):
             found["trace_id"] = trace_id.decode()
-    if head.amzn_trace_id:
-        for part in head.amzn_trace_id.split(b";"):
+    if amzn := head.first(b"x-amzn-trace-id"):
+        for part in amzn.split(b";"):
             name, _, value = part.strip().partition(b"=")
             if name == b"Root" and value:
                 found["amzn_trace_id"] = value[:_ID_MAX].decode("latin-1")
                 break
-    if head.request_id:
-        found["request_id"] = head.request_id[:_ID_MAX].decode("latin-1")
+    if request_id := added_id or head.first(b"x-request-id"):
+        found["request_id"] = request_id[:_ID_MAX].decode("latin-1")
     return found

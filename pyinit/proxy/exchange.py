@@ -62,6 +62,7 @@ class Exchange:
     """
 
     __slots__ = (
+        "_added_id",
         "_bytes_in",
         "_bytes_out",
         "_closes",
@@ -102,6 +103,7 @@ class Exchange:
         self._is_over = False
         self._bytes_in = 0
         self._bytes_out = 0
+        self._added_id = b""  # the X-Request-Id that we have given it
 
     # -- the request -----------------------------------------------------------------------------------------
 
@@ -132,7 +134,7 @@ class Exchange:
             request_id = str(uuid.uuid4()).encode()
             message = downstream.forwarder.request(head, [b"X-Request-Id: " + request_id])
             if request_id in message:  # or there was no room for it
-                head.request_id = request_id
+                self._added_id = request_id
         else:
             message = downstream.forwarder.request(head)
         if rest:
@@ -665,7 +667,7 @@ class Exchange:
                 bytes_in=self._bytes_in,
                 bytes_out=self._bytes_out,
                 peer=downstream.peer,
-                **trace_ids(head),
+                **trace_ids(head, self._added_id),
                 failed=source,
                 reason=reason,
             )
@@ -676,7 +678,7 @@ class Exchange:
         """The request's one line: ``request.finished``. The arguments are _log's; ``failed`` also pyinit, or None."""
         downstream, head = self.downstream, self._head
         server = downstream.server
-        more = trace_ids(head)
+        more = trace_ids(head, self._added_id)
         if failed is not None:
             more["failed"] = failed
             if reason:

@@ -311,6 +311,12 @@ def test_a_head_that_would_grow_beyond_the_apps_limit_gets_no_more_than_it_needs
     assert lines == sorted([b"Host: a", b"X:  y", *needed])
 
 
+def test_of_equal_lines_append_adds_to_the_last() -> None:
+    head = request(b"X-Forwarded-For: 5.6.7.8", b"X: 1", b"X-Forwarded-For: 5.6.7.8")
+    raw = forwarder("append").request(head)
+    assert b"X-Forwarded-For: 5.6.7.8\r\nX: 1\r\nX-Forwarded-For: 5.6.7.8, 1.2.3.4\r\n" in raw
+
+
 def test_an_upgrade_and_a_named_host_are_needed_and_an_address_of_a_unix_socket_is_not() -> None:
     tight = forwarder(via=b"us", peer_ip=b"", port=b"", head_max_bytes=1)
     upgrade = request(b"Connection: upgrade", b"Upgrade: x")

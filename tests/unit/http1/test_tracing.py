@@ -46,11 +46,16 @@ def test_ids(lines: list[bytes], found: dict[str, str]) -> None:
 
 
 def test_a_line_that_came_before_is_seen_again() -> None:
-    """Lines are remembered by the parser; those that mean something must not be taken for plain ones."""
+    """Lines are remembered by the parser, and heads are made of what it remembers."""
     parser = RequestParser(100)
     block = b"GET / HTTP/1.1\r\nHost: a\r\ntraceparent: " + PARENT + b"\r\nX-Amzn-Trace-Id: Root=" + ROOT
-    first, second = parser.parse(block), parser.parse(block)
-    assert trace_ids(first) == trace_ids(second) != {}
+    expected = {"trace_id": TRACE.decode(), "amzn_trace_id": ROOT.decode()}
+    assert [trace_ids(parser.parse(block)) for _ in range(4)] == [expected] * 4
+
+
+def test_an_id_of_ours_is_the_one_that_is_told() -> None:
+    head = RequestParser(100).parse(b"GET / HTTP/1.1\r\nHost: a")
+    assert trace_ids(head, b"ours") == {"request_id": "ours"}
 
 
 def test_they_pass_as_they_came_with_names_alike() -> None:
@@ -67,5 +72,5 @@ def test_they_pass_as_they_came_with_names_alike() -> None:
 @given(st.binary(), st.binary())
 def test_any_value_gives_bounded_ones(parent: bytes, amzn: bytes) -> None:
     head = RequestParser(100).parse(b"GET / HTTP/1.1\r\nHost: a")
-    head.traceparent, head.amzn_trace_id, head.request_id = parent, amzn, amzn
+    head.fields += b"\r\ntraceparent: %b\r\nx-amzn-trace-id: %b\r\nx-request-id: %b" % (parent, amzn, amzn)
     assert all(0 < len(value) <= 128 for value in trace_ids(head).values())
