@@ -15,8 +15,9 @@ TOKEN = re.compile(_TOKEN)
 # RFC 9110 section 5.5, RFC 9112 section 5: no space before the colon, no fold. The value with its whitespace.
 FIELD_LINE = re.compile(rb"(" + _TOKEN + rb"):(" + _FIELD_VALUE + rb")")
 
-# What follows a name and its colon.
+# What follows a name and its colon, or a part of that; and what follows it where it is not to be empty.
 FIELD_VALUE = re.compile(_FIELD_VALUE)
+FIELD_VALUE_SAID = re.compile(rb"[\t ]*[\x21-\x7e\x80-\xff]" + _FIELD_VALUE)
 
 # RFC 9112 section 3. Wider than RFC 3986 in the target, as Node is: clients do send raw | " { } [ ] ^ \ and `
 # in queries, and no two parsers read them differently here. Not wider: "#" (a fragment is never sent; section

@@ -35,6 +35,11 @@ class HeadReader:
         """How much of an unfinished head is kept here."""
         return len(self._buffer)
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything has come since the last head, be it an empty line."""
+        return bool(self._buffer or self._empty_bytes)
+
     def feed(self, data: bytes) -> tuple[bytes, bytes] | None:
         """Take bytes in; give a whole head out.
 
@@ -49,7 +54,7 @@ class HeadReader:
         """
         if self._buffer:
             data = self._buffer + data
-        if data[:1] == b"\r":
+        if data.startswith(b"\r"):
             data = self._without_empty_lines(data)
         end = data.find(b"\r\n\r\n", self._searched)
         if end >= 0:
@@ -58,7 +63,7 @@ class HeadReader:
             self._buffer = b""
             self._empty_bytes = 0
             self._searched = 0
-            return data[:end], data[end + 4 :]
+            return data[:end], data[end + 4 :] if len(data) > end + 4 else b""
         if abnf.BARE_LINE_END.search(data, self._searched):
             raise ProtocolError("a line end that is not CRLF (RFC 9112 section 2.2)")
         if len(data) > self._limit_bytes:

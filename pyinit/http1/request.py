@@ -8,6 +8,8 @@ The few that mean something to us are looked up together: what they say, all of 
 it depends on anything else (the method, the version, other lines) it is worked out each time.
 """
 
+import re
+
 from pyinit.errors import ProtocolError
 from pyinit.http1 import abnf
 from pyinit.http1.fields import (
@@ -225,6 +227,21 @@ def _verdict_key(meanings: list[_Field]) -> tuple[tuple[bytes, ...], int | None]
         else:
             key.append(line)
     return tuple(key), length
+
+
+def changing_value(line: bytes) -> re.Pattern[bytes] | None:
+    """Which values this line of an accepted head may have instead with the same verdict; None for no other."""
+    name, _, value = line.partition(b":")
+    lower = name.lower()
+    if _is_plain_name(lower):
+        return abnf.FIELD_VALUE
+    if lower == b"x-request-id":
+        pattern = abnf.FIELD_VALUE_SAID
+    elif lower == b"content-length":
+        pattern = abnf.LENGTH_LINE_VALUE
+    else:
+        return None
+    return pattern if pattern.fullmatch(value) else None
 
 
 def _is_plain_name(name: bytes) -> bool:

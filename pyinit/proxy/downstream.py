@@ -20,6 +20,7 @@ from pyinit.errors import ProtocolError
 from pyinit.http1 import replies
 from pyinit.http1.framing import request_body
 from pyinit.http1.head import HeadReader
+from pyinit.http1.last_head import LastHead
 from pyinit.proxy.exchange import Exchange, loggable, status_of
 from pyinit.proxy.flow import CONNECTING, MEMORY, PEER_IS_FULL, PIPELINED, UNREAD, ReadGate, reset
 from pyinit.proxy.kernel import (
@@ -53,6 +54,8 @@ NEW_GRACE_S = 4.0
 NEW_GRACE_SLOW_S = 7.0
 # What an idle connection has on top of --idle-grace where its client would send a lost request again so late.
 SLOW_GRACE_S = 3.0
+# An idle connection forgets its last head after that: to learn it anew costs less than ten thousand of them.
+_FORGET_S = 5.0
 # RFC 8446 section 5.1: a handshake record; "HTTP" spoken to the wrong listener is the usual cause.
 _TLS_HANDSHAKE = b"\x16\x03"
 _HTTP2_PREFACE = b"PRI * HTTP/2.0"
@@ -79,6 +82,7 @@ class Downstream(asyncio.BufferedProtocol):
         "_held_bytes",
         "_is_answer_under_way",
         "_is_raw",
+        "_last_head",
         "_owed_until",
         "_reader",
         "_unread_bytes",
@@ -118,6 +122,7 @@ class Downstream(asyncio.BufferedProtocol):
         self._is_raw = is_raw
         self.is_newcomer = server.is_stopping  # a lame duck waits until these stay away
         self._reader = HeadReader(server.config.head_max_bytes)
+        self._last_head = LastHead(server.config.head_max_bytes)
         self._held_bytes = 0
         self._unsent_bytes = 0
         self._write_paused_s = 0.0
@@ -260,19 +265,27 @@ class Downstream(asyncio.BufferedProtocol):
         is_head = False
         block = b""
         try:
-            taken = self._reader.feed(data)
-            if self.state is not State.ACTIVE and (taken is not None or self._reader.held_bytes):
-                # Not for an empty line alone: the client is as idle as before (RFC 9112 section 2.2).
+            again = None if self._reader.has_begun else self._last_head.again(data)
+            if again is not None:
+                head, rest = again
+                is_head = head.method == b"HEAD"
                 self.state = State.ACTIVE
                 self.since_s = self.server.now_s()
-            if taken is None:
-                self.hold_bytes(self._reader.held_bytes)
-                return
-            block, rest = taken
-            is_head = block.startswith(b"HEAD ")
-            if self._held_bytes:
-                self.hold_bytes(0)
-            head = self.server.requests.parse(block)
+            else:
+                taken = self._reader.feed(data)
+                if self.state is not State.ACTIVE and (taken is not None or self._reader.held_bytes):
+                    # Not for an empty line alone: the client is as idle as before (RFC 9112 section 2.2).
+                    self.state = State.ACTIVE
+                    self.since_s = self.server.now_s()
+                if taken is None:
+                    self.hold_bytes(self._reader.held_bytes)
+                    return
+                block, rest = taken
+                is_head = block.startswith(b"HEAD ")
+                if self._held_bytes:
+                    self.hold_bytes(0)
+                head = self.server.requests.parse(block)
+                self._last_head.learn(block, head)
             health_path = self.server.config.health_path
             if health_path and head.target.startswith(health_path) and self._answer_health(head, rest):
                 return
@@ -579,6 +592,8 @@ class Downstream(asyncio.BufferedProtocol):
                     self.drop()
                 else:
                     self.close_gracefully()
+            elif now_s - self.since_s > _FORGET_S:
+                self._last_head.forget()
         elif self.state is State.NEW:
             self._close_when_due(self.since_s + NEW_GRACE_S, NEW_GRACE_SLOW_S - NEW_GRACE_S, now_s)
         else:

@@ -42,7 +42,7 @@ _PLACED = frozenset(
 )
 
 # What requests have been smuggled with.
-_TRICKS = (
+TRICKS = (
     b"\r",
     b"\n",
     b"\r\n",
@@ -197,7 +197,7 @@ def near_valid(draw: st.DrawFn) -> bytes:
         # At a line's beginning a whole field line can slip in.
         if draw(st.booleans()) and (line_end := wire.find(b"\r\n", at)) >= 0:
             at = line_end + 2
-        trick = draw(st.sampled_from(_TRICKS) | st.binary(min_size=1, max_size=2))
+        trick = draw(st.sampled_from(TRICKS) | st.binary(min_size=1, max_size=2))
         wire = wire[:at] + trick * draw(st.integers(0, 1)) + wire[at + draw(st.integers(0, 2)) :]
     return wire
 
