@@ -21,10 +21,11 @@ class HeadReader:
         is_response: an app's head: no empty line before it, and over the limit it is the app's fault (502).
     """
 
-    __slots__ = ("_buffer", "_empty_bytes", "_is_response", "_limit_bytes", "_searched")
+    __slots__ = ("_buffer", "_empty_bytes", "_is_response", "_limit_at", "_limit_bytes", "_searched")
 
     def __init__(self, limit_bytes: int, *, is_response: bool = False) -> None:
         self._limit_bytes = limit_bytes
+        self._limit_at = limit_bytes  # up to that many bytes there is nothing to count
         self._is_response = is_response
         self._buffer = b""
         self._empty_bytes = 0  # of lines dropped before the head: in however many reads they come
@@ -58,15 +59,16 @@ class HeadReader:
             data = self._without_empty_lines(data)
         end = data.find(b"\r\n\r\n", self._searched)
         if end >= 0:
-            if end > self._limit_bytes:
+            if end > self._limit_at:
                 self._check_limit(data[:end])
+            self._limit_at = self._limit_bytes
             self._buffer = b""
             self._empty_bytes = 0
             self._searched = 0
             return data[:end], data[end + 4 :] if len(data) > end + 4 else b""
         if abnf.BARE_LINE_END.search(data, self._searched):
             raise ProtocolError("a line end that is not CRLF (RFC 9112 section 2.2)")
-        if len(data) > self._limit_bytes:
+        if len(data) > self._limit_at:
             self._check_limit(data)
         if data and data[0] != 0x0D and not abnf.TOKEN.match(data):
             # A TLS handshake, or another protocol: no head will come of it, so nothing is to be waited for.
@@ -90,6 +92,8 @@ class HeadReader:
         # A name has a byte at least; without it, lines of nothing but overhead would count for nothing.
         counted = max(lines, len(data) - lines * _LINE_OVERHEAD_BYTES - _START_OVERHEAD_BYTES)
         if counted <= self._limit_bytes:
+            # A byte more counts for one at most: a head that comes byte by byte is not counted anew for each.
+            self._limit_at = len(data) + self._limit_bytes - counted
             return
         if self._is_response:
             raise ProtocolError("the response head is longer than 64 KiB", 502)

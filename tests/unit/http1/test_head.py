@@ -813,6 +813,41 @@ def test_empty_lines_are_counted_over_reads_and_anew_for_each_head() -> None:
         reader.feed(b"\r\n")
 
 
+def test_a_head_over_the_limit_on_the_wire_alone_is_not_counted_at_each_byte(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As Node counts it is within the limit: its lines' separators come on top."""
+    counted = 0
+    check = HeadReader._check_limit
+
+    def counting(reader: HeadReader, data: bytes) -> None:
+        nonlocal counted
+        counted += 1
+        check(reader, data)
+
+    monkeypatch.setattr(HeadReader, "_check_limit", counting)
+    reader = HeadReader(1000)
+    for _ in range(2):
+        data = get(*[b"X: %d" % number for number in range(10, 200)])
+        for at in range(len(data) - 1):
+            assert reader.feed(data[at : at + 1]) is None
+        assert reader.feed(b"\n") == (data[:-4], b"")
+        assert 1 <= counted <= 30
+        counted = 0
+
+
+def test_a_head_over_the_limit_is_refused_at_the_same_byte_in_any_split() -> None:
+    data = get(*[b"X: %d" % number for number in range(100, 400)])
+    reader = HeadReader(1000)
+    for at in range(len(data)):
+        whole = outcome(lambda pieces: HeadReader(1000).feed(pieces[0]), [data[: at + 1]])
+        piece = outcome(lambda pieces: reader.feed(pieces[0]), [data[at : at + 1]])
+        assert piece == whole
+        if isinstance(whole, Refused):
+            break
+    assert 1000 < at < len(data) - 1
+
+
 def test_nothing_read_is_nothing_found() -> None:
     assert HeadReader(LIMIT_BYTES).feed(b"") is None
 
