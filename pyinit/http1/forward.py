@@ -18,15 +18,16 @@ a pyinit. Then it goes on with what a request cannot do without (``_needed``). C
 """
 
 from pyinit.http1.abnf import IPV6, TOKEN
-from pyinit.http1.message import RequestHead, ResponseHead, Verdict
+from pyinit.http1.message import RequestHead, ResponseHead
 
 # An IPv6 address has 45 at most; some load balancers add a port.
 _ADDRESS_MAX = 64
 MODES = ("auto", "append", "replace", "keep", "off")
 
 
-# As many as a RequestParser has verdicts.
-_PLANS_MAX = 1024
+# For one verdict: a load balancer has a few addresses. Kept there and not here, so that there are no more than a
+# RequestParser has verdicts, whatever clients send and however many connections they have.
+_PLANS_MAX = 8
 # One by one each is a copy of the head.
 _CUTS_MAX = 4
 
@@ -61,11 +62,11 @@ class _Edits:
 
 
 # What goes between the target and the fields, and what is done to those.
-_Plan = tuple[bytes, _Edits | None]
+Plan = tuple[bytes, _Edits | None]
 
 
 class Forwarder:
-    """Turns the request heads of one client connection into what the app is sent.
+    """Turns the request heads of a client, on however many connections, into what the app is sent.
 
     Args:
         mode: one of MODES.
@@ -78,13 +79,14 @@ class Forwarder:
     """
 
     __slots__ = (
+        "_ahead",
+        "_ahead_host",
         "_behind",
         "_head_max_bytes",
         "_local_host",
         "_local_port",
         "_mode",
         "_peer_ip",
-        "_plans",
         "is_trusted",
     )
 
@@ -109,7 +111,9 @@ class Forwarder:
         self._local_port = local_port
         self._head_max_bytes = head_max_bytes
         self.is_trusted = is_trusted
-        self._plans: dict[Verdict, _Plan] = {}
+        # Where no forwarding field came: what is added, and for which host.
+        self._ahead = b""
+        self._ahead_host: bytes | None = None
 
     def request(self, head: RequestHead, extra: list[bytes] | None = None) -> bytes:
         """The head for the app, with its final empty line.
@@ -118,18 +122,30 @@ class Forwarder:
             head: as parsed; not changed.
             extra: field lines to add.
         """
-        verdict = head.verdict
-        plan = self._plans.get(verdict) if verdict is not None else None
-        if plan is None:
-            plan = self._plan(head)
-            if verdict is not None:
-                if len(self._plans) >= _PLANS_MAX:
-                    self._plans.clear()
-                self._plans[verdict] = plan
-        ahead, edits = plan
-        fields = edits.apply(head.fields) if edits is not None else head.fields
+        fields = head.fields
+        host = head.host
+        if head.minor == 0 and not host:
+            # RFC 9112 section 3.3: without a name, the one that reaches this server.
+            host = self._local_host
+        if head.forwarding is None:
+            if host != self._ahead_host:
+                self._ahead = _ahead([] if self._mode in ("keep", "off") else self._all(host))
+                self._ahead_host = host
+            ahead = self._ahead
+        else:
+            verdict = head.verdict
+            plan = verdict.plans.get(self) if verdict is not None else None
+            if plan is None:
+                plan = self._plan(head.forwarding, host)
+                if verdict is not None:
+                    if len(verdict.plans) >= _PLANS_MAX:
+                        verdict.plans.clear()
+                    verdict.plans[self] = plan
+            ahead, edits = plan
+            if edits is not None:
+                fields = edits.apply(fields)
         if head.minor == 0:
-            fields = self._with_host(head.host, fields)
+            fields = _with_host(host, fields, is_named=bool(head.host))
         if head.upgrade is not None:
             fields += b"\r\nConnection: Upgrade\r\nUpgrade: " + head.upgrade
         behind = self._behind[head.minor]
@@ -153,19 +169,9 @@ class Forwarder:
             told = _last(head.forwarding, b"x-forwarded-for")[:_ADDRESS_MAX]
         return (told or self._peer_ip).decode("latin-1")
 
-    def _plan(self, head: RequestHead) -> _Plan:
-        """What is added to a head, and changed in it, by what its verdict says."""
-        host = head.host
-        if head.minor == 0 and not host:
-            # RFC 9112 section 3.3: without a name, the one that reaches this server.
-            host = self._local_host
+    def _plan(self, came: dict[bytes, list[bytes]], host: bytes) -> Plan:
         edits = _Edits()
-        added: list[bytes] = []
-        if head.forwarding is not None:
-            added = self._beside(head.forwarding, edits, host)
-        elif self._mode not in ("keep", "off"):
-            added = self._all(host)
-        ahead = b"\r\n".join([b" HTTP/1.1", *added])
+        ahead = _ahead(self._beside(came, edits, host))
         return ahead, edits if edits.removed or edits.replaced else None
 
     def _needed(self, added: list[bytes]) -> list[bytes]:
@@ -178,16 +184,6 @@ class Forwarder:
         if is_told and self._peer_ip and (ours or self._mode == "append"):
             ours.append(b"Forwarded: " + _element(self._peer_ip, b"", b""))
         return ours
-
-    def _with_host(self, host: bytes, fields: bytes) -> bytes:
-        """With the Host that HTTP/1.1 asks for, where HTTP/1.0 did not."""
-        lines = fields.split(b"\r\n")[1:]
-        if not host:
-            host = self._local_host
-            lines = [line for line in lines if line[:5].lower() != b"host:"]
-        if not any(line[:5].lower() == b"host:" for line in lines):
-            lines.insert(0, b"Host: " + host)
-        return b"\r\n".join([b"", *lines])
 
     def _all(self, host: bytes) -> list[bytes]:
         """All fields, where none came."""
@@ -341,6 +337,21 @@ def _element(ip: bytes, host: bytes, proto: bytes) -> bytes:
 
 def _quoted(text: bytes) -> bytes:
     return b'"' + text.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
+
+
+def _ahead(added: list[bytes]) -> bytes:
+    """What goes between the target and the fields."""
+    return b"\r\n".join([b" HTTP/1.1", *added])
+
+
+def _with_host(host: bytes, fields: bytes, *, is_named: bool) -> bytes:
+    """With the Host that HTTP/1.1 asks for, where HTTP/1.0 did not."""
+    lines = fields.split(b"\r\n")[1:]
+    if not is_named:
+        lines = [line for line in lines if line[:5].lower() != b"host:"]
+    if not any(line[:5].lower() == b"host:" for line in lines):
+        lines.insert(0, b"Host: " + host)
+    return b"\r\n".join([b"", *lines])
 
 
 def _counted(target: bytes, raw: bytes) -> int:

@@ -1,5 +1,12 @@
 """Heads as values: what a parsed request or response head says, its field lines as they came."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyinit.http1.forward import Forwarder, Plan
+
 
 class Verdict:
     """What the lines of a request head that mean something to us say, where they say it without the others.
@@ -10,9 +17,19 @@ class Verdict:
     Attributes:
         content_length: of the first such head; another's is put in its place.
         cuts: the hop-by-hop lines and the like, each between its line ends, as often as it comes.
+        plans: what a Forwarder has made of it.
     """
 
-    __slots__ = ("content_length", "cuts", "forwarding", "host", "is_chunked", "keep_alive", "request_id")
+    __slots__ = (
+        "content_length",
+        "cuts",
+        "forwarding",
+        "host",
+        "is_chunked",
+        "keep_alive",
+        "plans",
+        "request_id",
+    )
 
     content_length: int | None
     cuts: tuple[bytes, ...]
@@ -20,9 +37,10 @@ class Verdict:
     host: bytes
     is_chunked: bool
     keep_alive: bool
+    plans: dict[Forwarder, Plan]
     request_id: bool
 
-    def head(self, method: bytes, target: bytes, fields: bytes) -> "RequestHead":
+    def head(self, method: bytes, target: bytes, fields: bytes) -> RequestHead:
         """A head with these lines in it.
 
         Args:

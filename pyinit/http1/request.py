@@ -36,7 +36,7 @@ _PLAIN_NAME_BYTES = 64
 # Verdicts: a load balancer's clients have one each, by their X-Forwarded-For.
 _VERDICTS_MAX = 1024
 _VERDICT_LINES_MAX = 12
-_VERDICT_BYTES = 1024
+_VERDICT_BYTES = 512
 _VERDICT_CUTS_MAX = 4
 
 # Removed because Connection says so, these would change framing, routing or who the client seems to be.
@@ -205,6 +205,7 @@ class RequestParser:
         verdict.keep_alive = head.keep_alive
         verdict.forwarding = head.forwarding
         verdict.request_id = head.request_id
+        verdict.plans = {}
         verdict.cuts = tuple(b"\r\n%b\r\n" % line for line in cuts)
         if len(self._verdicts) >= _VERDICTS_MAX:
             self._verdicts.clear()

@@ -14,6 +14,7 @@ X-Forwarded-Proto, or an app that redirects to https is found down.
 from __future__ import annotations
 
 import socket
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pyinit.http1.forward import Forwarder
@@ -39,14 +40,8 @@ def identify(
         return _of(config, _shown(header.source), _shown(header.destination))
     is_believed = header is None or header.is_local
     if transport.get_extra_info("socket").family == socket.AF_UNIX:
-        forwarder = Forwarder(
-            config.forwarded,
-            config.via,
-            peer_ip=b"",
-            is_trusted=is_believed,
-            local_host=b"localhost",
-            local_port=b"",
-            head_max_bytes=config.app_head_max_bytes,
+        forwarder = _forwarder(
+            config.forwarded, config.via, b"", is_believed, b"localhost", b"", config.app_head_max_bytes
         )
         return "unix", forwarder
     peer = transport.get_extra_info("peername")
@@ -65,14 +60,10 @@ def _of(
 ) -> tuple[str, Forwarder]:
     ip = peer[0]
     packed = socket.inet_pton(socket.AF_INET6 if ":" in ip else socket.AF_INET, ip)
-    forwarder = Forwarder(
-        config.forwarded,
-        config.via,
-        peer_ip=ip.encode(),
-        is_trusted=is_believed and any(packed in network for network in config.trusted),
-        local_host=_text(local).encode(),
-        local_port=str(local[1]).encode(),
-        head_max_bytes=config.app_head_max_bytes,
+    is_trusted = is_believed and any(packed in network for network in config.trusted)
+    forwarder = _forwarder(
+        *(config.forwarded, config.via, ip.encode(), is_trusted, _text(local).encode()),
+        *(str(local[1]).encode(), config.app_head_max_bytes),
     )
     return _text(peer), forwarder
 
@@ -89,3 +80,25 @@ def _text(end: tuple[str, int]) -> str:
 def _unmapped(ip: str) -> str:
     """An IPv4 client of a dual-stack listener, as it is known elsewhere; scope ids fall away."""
     return ip.removeprefix("::ffff:").partition("%")[0]
+
+
+@lru_cache(maxsize=128)
+def _forwarder(
+    mode: str,
+    via: bytes,
+    peer_ip: bytes,
+    is_trusted: bool,  # noqa: FBT001  positional, as a cache's key is quickest
+    local_host: bytes,
+    local_port: bytes,
+    head_max_bytes: int,
+) -> Forwarder:
+    """One for all connections of an address: what it has found out is for each of a load balancer's."""
+    return Forwarder(
+        mode,
+        via,
+        peer_ip=peer_ip,
+        is_trusted=is_trusted,
+        local_host=local_host,
+        local_port=local_port,
+        head_max_bytes=head_max_bytes,
+    )

@@ -363,6 +363,16 @@ def test_an_upgrade_is_offered_and_extra_lines_are_added() -> None:
     ]
 
 
+def test_what_is_remembered_of_a_load_balancers_addresses_is_bounded() -> None:
+    head = request(b"X-Forwarded-For: 5.6.7.8")
+    for number in range(20):
+        proxy = forwarder(is_trusted=True, peer_ip=b"10.0.0.%d" % number, port=b"%d" % number)
+        for _ in range(2):
+            assert b"X-Forwarded-Port: %d\r\n" % number in proxy.request(head)
+    assert head.verdict is not None
+    assert len(head.verdict.plans) <= 8
+
+
 def test_a_forwarder_says_whose_requests_it_turns() -> None:
     assert repr(forwarder()) == "Forwarder(replace, peer=b'1.2.3.4')"
 

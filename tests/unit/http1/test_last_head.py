@@ -332,7 +332,7 @@ def test_nothing_that_is_remembered_changes_a_verdict_or_a_byte(
     with pytest.MonkeyPatch.context() as patch:
         for name in ("_KNOWN_LINES_MAX", "_SEEN_LINES_MAX", "_PLAIN_NAMES_MAX", "_VERDICTS_MAX"):
             patch.setattr(request_module, name, known_max)
-        patch.setattr(forward_module, "_PLANS_MAX", known_max)
+        patch.setattr(forward_module, "_PLANS_MAX", known_max // 2)
         parser = RequestParser(FIELDS_MAX)
         shared = forwarder(mode, is_trusted=is_trusted, head_max_bytes=head_max_bytes)
         connections = [Connection(parser, shared), Connection(parser, shared)]
