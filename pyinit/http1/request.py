@@ -33,7 +33,7 @@ _SEEN_LINES_MAX = 512
 # Names, as they are written, that mean nothing to us. No more than so many in one head are worth an entry.
 _PLAIN_NAMES_MAX = 512
 _PLAIN_NAME_BYTES = 64
-# Verdicts: a load balancer's clients have one each, by their X-Forwarded-For.
+# Verdicts: a load balancer's clients have one each, by their X-Forwarded-For. Kept at the second time, too.
 _VERDICTS_MAX = 1024
 _VERDICT_LINES_MAX = 12
 _VERDICT_BYTES = 512
@@ -88,7 +88,16 @@ class RequestParser:
         fields_max: field lines in one head.
     """
 
-    __slots__ = ("_fields_max", "_plain", "_plain_bytes", "_plain_names", "_seen", "_special", "_verdicts")
+    __slots__ = (
+        "_fields_max",
+        "_plain",
+        "_plain_bytes",
+        "_plain_names",
+        "_seen",
+        "_sights",
+        "_special",
+        "_verdicts",
+    )
 
     def __init__(self, fields_max: int) -> None:
         self._fields_max = fields_max
@@ -97,6 +106,7 @@ class RequestParser:
         self._plain_names: set[bytes] = set()
         self._seen: set[bytes] = set()
         self._special: dict[bytes, _Field] = {}
+        self._sights: set[int] = set()
         self._verdicts: dict[tuple[bytes, ...], Verdict] = {}
 
     def parse(self, block: bytes) -> RequestHead:
@@ -123,37 +133,38 @@ class RequestParser:
         special = self._special
         meant = [line for line in odd if line in special or not self._is_plain(line)]
         method, target = common.groups()
-        verdict = self._verdicts.get(tuple(meant))
+        key = tuple(meant)
+        verdict = self._verdicts.get(key)
         if verdict is not None:
             return verdict.head(method, target, fields)
         meanings = [special.get(line) or _field(line) for line in meant]
-        key, length = _verdict_key(meanings)
-        verdict = self._verdicts.get(key)
-        if verdict is not None:
-            head = verdict.head(method, target, fields)
-            if length is not None:
-                head.content_length = length
-            return head
+        names = [meaning[1] for meaning in meanings]
+        if b"content-length" in names or b"x-request-id" in names:
+            key, length = _verdict_key(meanings)
+            verdict = self._verdicts.get(key)
+            if verdict is not None:
+                head = verdict.head(method, target, fields)
+                if length is not None:
+                    head.content_length = length
+                return head
         head = RequestHead()
         head.method = method
         head.target = target
         head.minor = 1
         head.host = b""
+        head.fields = fields
         del lines[0]
         cuts = _request_fields(head, meanings, lines)
-        if (
-            cuts is not None
-            and len(cuts) <= _VERDICT_CUTS_MAX
-            and len(meant) <= _VERDICT_LINES_MAX
-            and sum(map(len, meant)) <= _VERDICT_BYTES
-        ):
-            self._remember(key, head, cuts)
+        if cuts is not None and len(cuts) <= _VERDICT_CUTS_MAX:
+            self._conclude(key, head, cuts)
         return head
 
     def _parse_uncommon(self, block: bytes) -> RequestHead:
         lines = block.split(b"\r\n")
         head = RequestHead()
-        _request_line(head, lines.pop(0))
+        start = lines.pop(0)
+        _request_line(head, start)
+        head.fields = block[len(start) :]
         if len(lines) > self._fields_max:
             raise ProtocolError(_TOO_MANY, 431)
         plain, special = self._plain, self._special
@@ -197,7 +208,19 @@ class RequestParser:
         self._plain.add(line)
         self._plain_bytes += len(line)
 
-    def _remember(self, key: tuple[bytes, ...], head: RequestHead, cuts: list[bytes]) -> None:
+    def _conclude(self, key: tuple[bytes, ...], head: RequestHead, cuts: list[bytes]) -> None:
+        """Give a head its verdict, and remember it, where there was a like one before.
+
+        That is known by a hash, as kept objects are what costs: where another's is the same, it is once too early.
+        """
+        sight = hash(key)
+        if sight not in self._sights:
+            if len(self._sights) >= _VERDICTS_MAX:
+                self._sights.clear()
+            self._sights.add(sight)
+            return
+        if len(key) > _VERDICT_LINES_MAX or sum(map(len, key)) > _VERDICT_BYTES:
+            return
         verdict = Verdict()
         verdict.host = head.host
         verdict.content_length = head.content_length
@@ -286,7 +309,7 @@ def _request_line(head: RequestHead, line: bytes) -> None:
 def _request_fields(  # noqa: C901, PLR0912, PLR0915  one branch per field
     head: RequestHead, fields: list[_Field], lines: list[bytes]
 ) -> list[bytes] | None:
-    """Judge the lines that mean something, and keep the end-to-end ones of all.
+    """Judge the lines that mean something, and leave the end-to-end ones in ``head.fields``, which holds all.
 
     Returns:
         Those removed, where everything said here follows from ``fields`` alone, for a common request line; else None.
@@ -374,7 +397,8 @@ def _request_fields(  # noqa: C901, PLR0912, PLR0915  one branch per field
         raise ProtocolError("TRACE with a body (RFC 9110 section 9.3.8)")
     if upgrades and b"upgrade" in options and head.minor == 1:
         _upgrade(head, upgrades, lines)
-    head.fields = b"\r\n".join([b"", *lines])
+    if removed or named or replaced:
+        head.fields = b"\r\n".join([b"", *lines])
     return removed if not (named or replaced or head.upgrade) else None
 
 

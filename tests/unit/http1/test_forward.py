@@ -364,7 +364,9 @@ def test_an_upgrade_is_offered_and_extra_lines_are_added() -> None:
 
 
 def test_what_is_remembered_of_a_load_balancers_addresses_is_bounded() -> None:
-    head = request(b"X-Forwarded-For: 5.6.7.8")
+    parser = RequestParser(9)
+    for _ in range(2):
+        head = parser.parse(b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 5.6.7.8")
     for number in range(20):
         proxy = forwarder(is_trusted=True, peer_ip=b"10.0.0.%d" % number, port=b"%d" % number)
         for _ in range(2):
