@@ -878,6 +878,14 @@ def test_a_known_line_is_no_licence_for_the_next() -> None:
         parser.parse(post(b"Content-Length: 3", b"Transfer-Encoding: chunked")[:-4])
 
 
+@pytest.mark.parametrize("line", [b"Acceptx", b"Accept", b"Accept x:", b"Accept: \x7f"])
+def test_a_known_name_is_no_licence_for_its_line(line: bytes) -> None:
+    parser = RequestParser(FIELDS_MAX)
+    parser.parse(get(b"Accept: a")[:-4])
+    with pytest.raises(ProtocolError):
+        parser.parse(get(line)[:-4])
+
+
 def test_what_a_request_parser_remembers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("_KNOWN_LINES_MAX", "_VERDICTS_MAX", "_SEEN_LINES_MAX", "_PLAIN_NAMES_MAX"):
         monkeypatch.setattr(request_module, name, 3)
