@@ -25,6 +25,35 @@ async def test_a_second_request_goes_over_both_connections_again(world: World) -
 
 
 @on_both_loops
+async def test_a_head_known_by_the_last_one_is_as_good_as_any(world: World) -> None:
+    await world.serve(echoing())
+    client = await world.client()
+    for number in range(5, 11):
+        head = request(b"/%d" % number, b"T: %d" % number, b"Content-Length: %d" % number, method=b"PUT")
+        body = b"x" * number
+        await client.send((b"\r\n" if number == 9 else b"") + head + body[:3], body[3:])
+        assert (await client.response()).body == body
+        assert world.app.requests[-1].get(b"t") == b"%d" % number
+    downstream = await world.downstream()
+    assert repr(downstream._last_head) == "LastHead(known=True, changes=2, passing=0)"
+    await client.send(request(b"/", b"T: 1", b"Content-Length: x", method=b"PUT"))
+    assert (await client.response()).status == 400
+
+
+@on_both_loops
+async def test_an_idle_connection_forgets_its_last_head(world: World) -> None:
+    await world.serve(answering(response(b"x")))
+    client = await world.client()
+    for _ in range(4):
+        await client.ask()
+    downstream = await world.downstream()
+    assert repr(downstream._last_head) == "LastHead(known=True, changes=0, passing=0)"
+    world.advance(6)
+    assert repr(downstream._last_head) == "LastHead(known=False, changes=0, passing=0)"
+    assert (await client.ask()).body == b"x"
+
+
+@on_both_loops
 async def test_another_client_takes_the_pooled_connection(world: World) -> None:
     await world.serve(answering(response(b"x")))
     for _ in range(3):
