@@ -7,6 +7,7 @@ PYTHONDONTWRITEBYTECODE is set, each of which is worth more than what is to be m
 from __future__ import annotations
 
 import compileall
+import importlib.util
 import os
 import platform
 import shutil
@@ -33,20 +34,34 @@ PATIENCE_S = 10.0
 class Installation:
     """A virtual environment that holds pyinit alone, as ``pip install`` leaves it: our script, and bytecode.
 
+    Args:
+        folder: where it is made.
+        bytecode: whether modules are compiled beforehand.
+        tree: the source tree to install from.
+        packages: what else it holds, copied from where this interpreter has it.
+
     Attributes:
         python: its interpreter.
         pyinit: the script.
     """
 
-    def __init__(self, folder: Path, *, bytecode: bool = True) -> None:
+    def __init__(
+        self, folder: Path, *, bytecode: bool = True, tree: Path = ROOT, packages: Sequence[str] = ()
+    ) -> None:
         venv.create(folder, symlinks=True)
         self._bin = folder / "bin"
         self.python = str(self._bin / "python")
-        (packages,) = folder.glob("lib/python*/site-packages")
-        shutil.copytree(ROOT / "pyinit", packages / "pyinit", ignore=shutil.ignore_patterns("__pycache__"))
+        (site_packages,) = folder.glob("lib/python*/site-packages")
+        no_bytecode = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(tree / "pyinit", site_packages / "pyinit", ignore=no_bytecode)
+        for name in packages:
+            spec = importlib.util.find_spec(name)
+            if spec is None or spec.origin is None:
+                raise ModuleNotFoundError(name)
+            shutil.copytree(Path(spec.origin).parent, site_packages / name, ignore=no_bytecode)
         if bytecode:
-            compileall.compile_dir(packages, quiet=1)
-        self.pyinit = self.script("pyinit", SCRIPT.read_text())
+            compileall.compile_dir(site_packages, quiet=1)
+        self.pyinit = self.script("pyinit", (tree / "pyinit/scripts/pyinit.py").read_text())
 
     def script(self, name: str, text: str, *, first_line: str = "{python}") -> str:
         """An executable beside the interpreter, its ``#!python`` rewritten as an installer does."""

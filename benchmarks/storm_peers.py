@@ -72,6 +72,7 @@ class Peer:
         signum: what stops it gracefully.
         version: the arguments that make it say its version.
         package: of npm, that it needs.
+        needs_node: it is one, or stands before one.
     """
 
     name: str
@@ -81,10 +82,11 @@ class Peer:
     signum: signal.Signals = signal.SIGTERM
     version: tuple[str, ...] = ("--version",)
     package: str | None = None
+    needs_node: bool = True
 
     def refusal(self) -> str | None:
         """Why it cannot be had here; None where it can."""
-        for program in {self.program, "node"}:
+        for program in {self.program, "node"} if self.needs_node else {self.program}:
             if shutil.which(program, path=_PATH) is None:
                 return f"need {Path(program).name}"
         return node_packages.refusal(APPS) if self.package else None
@@ -199,7 +201,7 @@ http {{
 
 def _nginx(site: Site) -> list[str]:
     user = "" if os.geteuid() else "user root;\n"
-    return ["-p", str(site.folder), "-c", _written(site, "nginx.conf", user + _NGINX)]
+    return ["-p", str(site.folder), "-c", written(site, "nginx.conf", user + _NGINX)]
 
 
 # No health check; what hard-stop-after says never comes, as the budget ends before.
@@ -221,7 +223,7 @@ backend app
 
 def _haproxy(site: Site) -> list[str]:
     """As its own image starts it: a master and a worker, in the foreground."""
-    return ["-W", "-db", "-f", _written(site, "haproxy.cfg", _HAPROXY)]
+    return ["-W", "-db", "-f", written(site, "haproxy.cfg", _HAPROXY)]
 
 
 _CADDY = """\
@@ -237,10 +239,11 @@ http://:{port} {{
 
 
 def _caddy(site: Site) -> list[str]:
-    return ["run", "--adapter", "caddyfile", "--config", _written(site, "Caddyfile", _CADDY)]
+    return ["run", "--adapter", "caddyfile", "--config", written(site, "Caddyfile", _CADDY)]
 
 
-def _written(site: Site, name: str, text: str) -> str:
+def written(site: Site, name: str, text: str) -> str:
+    """A configuration with the site's values in it; its path."""
     path = site.folder / name
     path.write_text(
         text.format(

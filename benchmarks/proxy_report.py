@@ -1,0 +1,255 @@
+"""A run of proxy_cost.py: its JSON, its tables, its picture."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from measuring import spread, table
+from proxy_loads import LOADS, MIB, Figures, Load
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MEASURE = "nginx"
+# Read on white and on black alike: GitHub shows a picture on the page's own ground.
+_TEXT = "#7d8590"
+_OURS, _OTHERS = "#2f81f7", "#d55e00"
+_DRAWN = ("browser", "close", "get-mib", "events")
+Rates = dict[str, list[float]]
+
+
+@dataclass(slots=True)
+class Report:
+    """Everything measured, by the proxy's title; its order is the tables'.
+
+    Attributes:
+        machine: what it ran on.
+        plan: how long and how often.
+        titles: of proxies, by name.
+        loads: figures by load and proxy.
+        shared: requests a second, one processor for the proxy and Node.
+        apart: the same, a processor for each.
+        workers: figures without pinning.
+        memory: bytes, by proxy and state.
+        starts: seconds, by what was started.
+        notes: what was left out, and what went wrong.
+        took_s: the whole run.
+    """
+
+    machine: str
+    plan: dict[str, float]
+    titles: dict[str, str] = field(default_factory=dict)
+    loads: dict[str, dict[str, list[Figures]]] = field(default_factory=dict)
+    shared: Rates = field(default_factory=dict)
+    apart: Rates = field(default_factory=dict)
+    workers: dict[str, list[Figures]] = field(default_factory=dict)
+    memory: dict[str, dict[str, int]] = field(default_factory=dict)
+    starts: dict[str, list[float]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    took_s: float = 0.0
+
+    def add(self, load: str, title: str, figures: Figures) -> None:
+        """One measurement under a load."""
+        self.loads.setdefault(load, {}).setdefault(title, []).append(figures)
+
+    def save(self, path: Path) -> None:
+        """As JSON."""
+        path.write_text(json.dumps(asdict(self), indent=1, default=list) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> Report:
+        """What save() kept."""
+        told = json.loads(path.read_text())
+        told["loads"] = {
+            load: {title: [Figures(*one) for one in several] for title, several in by_title.items()}
+            for load, by_title in told["loads"].items()
+        }
+        told["workers"] = {
+            title: [Figures(*one) for one in several] for title, several in told["workers"].items()
+        }
+        return cls(**told)
+
+    def text(self) -> str:
+        """All tables, as Markdown."""
+        parts = [f"{self.machine}; {_plan(self.plan)}; took {self.took_s / 60:.1f} min", *self._notes()]
+        requests = [load for load in LOADS if load.unit == "request"]
+        for title, loads in (
+            ("CPU per request, microseconds", requests),
+            ("CPU per MiB, event or message, microseconds", [load for load in LOADS if load not in requests]),
+        ):
+            if any(load.name in self.loads for load in loads):
+                parts += [f"### {title}", self._cpu(loads)]
+        if "one" in self.loads:
+            parts += ["### Latency at one connection, microseconds", self._latency()]
+        for title, rates in (
+            ("Requests a second, Node hello world and proxy sharing one core", self.shared),
+            ("Requests a second, Node hello world and proxy on a core each", self.apart),
+        ):
+            if rates:
+                parts += [f"### {title}", _rates(rates)]
+        if self.workers:
+            parts += ["### Workers: load, app and proxy on all cores", self._workers()]
+        if self.memory:
+            parts += ["### Memory, MiB", self._memory()]
+        if self.starts:
+            rows = [(title, spread(values)) for title, values in self.starts.items()]
+            parts += ["### Start, milliseconds", table(("", "median (least to most)"), rows)]
+        return "\n\n".join(parts) + "\n"
+
+    def _notes(self) -> list[str]:
+        return ["\n".join(f"- {note}" for note in self.notes)] if self.notes else []
+
+    def _cpu(self, loads: list[Load]) -> str:
+        loads = [load for load in loads if load.name in self.loads]
+        titles = list(dict.fromkeys(title for load in loads for title in self.loads[load.name]))
+        peer = self.titles.get(MEASURE, "")
+        rows = []
+        for title in titles:
+            if title == self.titles.get("direct"):
+                continue
+            cells = [title]
+            for load in loads:
+                by_title = self.loads[load.name]
+                cells.append(_cost(by_title.get(title, []), by_title.get(peer, [])))
+            rows.append(cells)
+        return table(("", *(_head(load) for load in loads)), rows)
+
+    def _latency(self) -> str:
+        by_title = self.loads["one"]
+        direct = by_title.get(self.titles.get("direct", ""), [])
+        rows = []
+        for title, several in by_title.items():
+            cells = [title]
+            for pick in (lambda one: one.p50_us, lambda one: one.p99_us):
+                values = _picked(several, pick)
+                cells.append(_spread(values))
+                plain = _picked(direct, pick)
+                cells.append(f"{_median(values) - _median(plain):.0f}" if values and plain else "")
+            rows.append(cells)
+        return table(("", "p50", "added", "p99", "added"), rows)
+
+    def _workers(self) -> str:
+        rows = [
+            (
+                title,
+                _spread([one.rate for one in several], digits=0),
+                _spread([one.cpu_us for one in several]),
+                f"{_median([one.busy for one in several]):.2f}",
+            )
+            for title, several in self.workers.items()
+        ]
+        return table(("", "requests a second", "CPU per request, µs", "of it cores busy"), rows)
+
+    def _memory(self) -> str:
+        states = list(dict.fromkeys(state for by_state in self.memory.values() for state in by_state))
+        rows = [
+            (title, *(f"{by_state[state] / MIB:.1f}" if state in by_state else "" for state in states))
+            for title, by_state in self.memory.items()
+        ]
+        return table(("", *states), rows)
+
+
+def _plan(plan: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in plan.items())
+
+
+def _head(load: Load) -> str:
+    per = f", per {load.unit}" if load.unit != "request" else ""
+    return f"{load.title}{per} ({load.connections:,})"
+
+
+def _cost(several: list[Figures], peers: list[Figures]) -> str:
+    if not several:
+        return "-"
+    values = [one.cpu_us for one in several]
+    ratio = f", {_median(values) / _median([one.cpu_us for one in peers]):.2f} x" if peers else ""
+    errors = sum(one.errors for one in several)
+    return _spread(values) + ratio + (f", {errors} errors" if errors else "")
+
+
+def _rates(rates: Rates) -> str:
+    """The first is Node alone."""
+    alone = _median(next(iter(rates.values())))
+    rows = [
+        (title, _spread(values, digits=0), f"{_median(values) / alone:.2f}")
+        for title, values in rates.items()
+    ]
+    return table(("", "requests a second", "of Node alone"), rows)
+
+
+def _picked(several: list[Figures], pick: Callable[[Figures], float | None]) -> list[float]:
+    return [value for one in several if (value := pick(one)) is not None]
+
+
+def _spread(values: Iterable[float], *, digits: int = 1) -> str:
+    ordered = sorted(values)
+    if not ordered:
+        return "-"
+    middle = f"{_median(ordered):,.{digits}f}"
+    return (
+        middle if len(ordered) == 1 else f"{middle} ({ordered[0]:,.{digits}f} to {ordered[-1]:,.{digits}f})"
+    )
+
+
+def _median(values: Iterable[float]) -> float:
+    return statistics.median(values)
+
+
+def draw(report: Report, path: Path) -> None:
+    """Processor time by proxy, one panel a load.
+
+    Raises:
+        ModuleNotFoundError: there is no matplotlib.
+    """
+    import matplotlib as mpl  # noqa: PLC0415  an extra, and half a second
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    loads = [load for load in LOADS if load.name in _DRAWN and load.name in report.loads]
+    titles = list(dict.fromkeys(title for load in loads for title in report.loads[load.name]))
+    titles = [title for title in titles if title != report.titles.get("direct")]
+    with mpl.rc_context(
+        {
+            "svg.fonttype": "none",
+            "svg.hashsalt": "proxy",
+            "font.family": "sans-serif",
+            "font.size": 9,
+            "text.color": _TEXT,
+            "xtick.color": _TEXT,
+            "ytick.color": _TEXT,
+            "axes.edgecolor": _TEXT,
+        }
+    ):
+        figure = Figure(figsize=(2.0 + 2.3 * len(loads), 0.9 + 0.3 * len(titles)), layout="constrained")
+        panels = figure.subplots(1, len(loads), sharey=True, squeeze=False)[0]
+        for panel, load in zip(panels, loads, strict=True):
+            _panel(panel, load, report.loads[load.name], titles)
+        panels[0].set_yticks(range(len(titles)), titles)
+        panels[0].set_ylim(len(titles) - 0.4, -0.6)
+        figure.supxlabel("CPU time of the proxy, microseconds; least to most of the runs", fontsize=9)
+        figure.savefig(path, format="svg", transparent=True, metadata={"Date": None})
+
+
+def _panel(panel: Axes, load: Load, by_title: dict[str, list[Figures]], titles: list[str]) -> None:
+    panel.set_title(f"{load.title},\nper {load.unit}", fontsize=9)
+    panel.set_xscale("log")
+    panel.patch.set_alpha(0)
+    for place, title in enumerate(titles):
+        values = [one.cpu_us for one in by_title.get(title, [])]
+        if not values:
+            continue
+        colour = _OURS if title.startswith("pyinit") else _OTHERS
+        panel.plot([min(values), max(values)], [place, place], color=colour, linewidth=2)
+        panel.plot([_median(values)], [place], "o", color=colour, markersize=5)
+        panel.annotate(
+            f"{_median(values):.3g}",
+            (_median(values), place),
+            xytext=(0, 4),
+            textcoords="offset points",
+            ha="center",
+            fontsize=7,
+        )
