@@ -68,9 +68,14 @@ class Clients:
         for fd, sock in opened.items():
             answer = b""
             while not has_begun(answer):
-                block = sock.recv(1024)
+                try:
+                    block = sock.recv(1024)
+                except TimeoutError:
+                    raise SystemExit(
+                        f"{len(self._socks):,} answered, no answer for {_PATIENCE_S:g} s"
+                    ) from None
                 if not block:
-                    raise SystemExit(f"closed after {answer[:200]!r}")
+                    raise SystemExit(f"{len(self._socks):,} answered, the next closed after {answer[:200]!r}")
                 answer += block
             if not answer.startswith((b"HTTP/1.1 200", b"HTTP/1.1 101")):
                 raise SystemExit(f"answered {answer[:200]!r}")

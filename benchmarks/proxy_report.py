@@ -236,7 +236,11 @@ def draw(report: Report, path: Path) -> None:
 
 def _panel(panel: Axes, load: Load, by_title: dict[str, list[Figures]], titles: list[str]) -> None:
     panel.set_title(f"{load.title},\nper {load.unit}", fontsize=9)
+    # The numbers stand at the points: a logarithmic axis names few, or all on top of each other.
     panel.set_xscale("log")
+    panel.xaxis.set_ticks([])
+    panel.xaxis.set_ticks([], minor=True)
+    panel.margins(x=0.15)
     panel.patch.set_alpha(0)
     for place, title in enumerate(titles):
         values = [one.cpu_us for one in by_title.get(title, [])]
@@ -246,7 +250,7 @@ def _panel(panel: Axes, load: Load, by_title: dict[str, list[Figures]], titles: 
         panel.plot([min(values), max(values)], [place, place], color=colour, linewidth=2)
         panel.plot([_median(values)], [place], "o", color=colour, markersize=5)
         panel.annotate(
-            f"{_median(values):.3g}",
+            f"{_median(values):,.{0 if _median(values) >= 100 else 1}f}",
             (_median(values), place),
             xytext=(0, 4),
             textcoords="offset points",
