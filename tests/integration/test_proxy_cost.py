@@ -1,6 +1,7 @@
 """``benchmarks/proxy_cost.py`` measures what it says: every section once, with tiny counts."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -97,6 +98,31 @@ class TestCommand:
         ]
         subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=DEADLINE_S * 2)
         assert "pyinit" in picture.read_text()
+
+
+@pytest.mark.node
+@pytest.mark.slow
+class TestProfile:
+    """``benchmarks/proxy_profile.py``."""
+
+    def test_a_request_is_taken_apart(self) -> None:
+        if reason := proxy_loads.missing():
+            pytest.skip(reason)
+        command = [sys.executable, "benchmarks/proxy_profile.py", "--seconds", "1", "--turns", "1"]
+        printed = subprocess.run(
+            [*command, "--tree", str(ROOT)],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S * 10,
+        ).stdout
+        assert "| microseconds per unit |" in printed
+        # Read and write of the request and of the answer.
+        calls = dict(re.findall(r"^\| (\w+) \| ([\d.]+) \|", printed, re.MULTILINE))
+        if "system calls per unit" in printed:
+            assert float(calls["read"]) >= 2
+        assert "`http1/request.py:" in printed
 
 
 class TestUsage:
