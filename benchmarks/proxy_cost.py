@@ -40,7 +40,7 @@ from storm_peers import NotStartedError, Peer, Site
 _HOST = "127.0.0.1"
 PACKAGES = ("uvloop", "structlog")
 _SECTIONS = ("loads", "shared", "workers", "memory", "start")
-_QUICK_LOADS = ("browser", "one", "close", "post", "get-mib", "events", "websockets")
+_QUICK_LOADS = ("browser", "one", "get-mib", "events", "websockets")
 # Descriptors that a proxy has beside its connections'.
 _RESERVE = 512
 _STEADY_S = 0.3
@@ -255,10 +255,11 @@ def main() -> int:
 def _measured(options: argparse.Namespace) -> Report:
     quick = options.quick
     turns = options.turns or (1 if quick else 5)
-    seconds = options.seconds
-    idle = options.idle or ([100, 500] if quick else [1000, 10_000])
+    seconds = options.seconds or (0.3 if quick else 1.0)
+    idle = options.idle or ([500] if quick else [1000, 10_000])
     slow = options.slow or (100 if quick else 1000)
-    report = Report(machine(), {"turns": turns, "seconds a run": seconds}, titles={"direct": "direct"})
+    plan = {"turns": turns, "seconds a run of wrk": max(1, round(seconds)), "and of other clients": seconds}
+    report = Report(machine(), plan, titles={"direct": "direct"})
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     most = (limit - _RESERVE) // 2
@@ -339,7 +340,7 @@ def _options() -> argparse.Namespace:
     names = ["pyinit", "pyinit-2", *(peer.name for peer in OTHERS)]
     loads = list(_all_loads())
     parser.add_argument("--turns", type=int, help="of every load on every proxy [5]")
-    parser.add_argument("--seconds", type=float, default=1.0, help="of each; wrk knows whole ones [1]")
+    parser.add_argument("--seconds", type=float, help="of each; wrk takes whole ones [1]")
     parser.add_argument("--proxies", type=_several(names), default=names, help=f"of {','.join(names)}")
     parser.add_argument("--loads", type=_several(loads), help=f"of {','.join(loads)}")
     parser.add_argument(
