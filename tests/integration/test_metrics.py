@@ -137,7 +137,11 @@ def test_a_scraper_over_tcp_gets_openmetrics_where_it_asks_for_it() -> None:
         assert app.port
         port = int(app.wait_event("admin.listening")["address"].rpartition(":")[2])
         with Client(port) as client:
-            plain, other = client.get("/metrics"), client.get("/metrics", OPENMETRICS)
+            answers = []
+            for accept in ("Accept: */*", OPENMETRICS):
+                client.send(f"GET /metrics HTTP/1.1\r\nHost: localhost\r\n{accept}\r\n\r\n".encode())
+                answers.append(client.response())
+        plain, other = answers
         assert plain.get("content-type") == "text/plain; version=0.0.4; charset=utf-8"
         assert str(other.get("content-type")).startswith("application/openmetrics-text; version=1.0.0")
         assert _samples(plain.body, text).keys() == _samples(other.body, openmetrics).keys()
