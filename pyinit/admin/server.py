@@ -13,7 +13,7 @@ from aiohttp import web
 
 from pyinit.admin import metrics, page, views
 from pyinit.admin.peers import Access
-from pyinit.admin.visitors import NEXT_REQUEST_S, Visitors
+from pyinit.admin.visitors import NEXT_REQUEST_S, WAITING_MAX, Visitors
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pyinit.admin.accepting import Reserve
     from pyinit.admin.peers import Peer
     from pyinit.admin.state import Operator
-    from pyinit.admin.visitors import Visitor
+    from pyinit.admin.visitors import Door, Visitor
     from pyinit.log import EventLog
 
     _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -30,6 +30,7 @@ _BODY_MAX_BYTES = 4096
 _BODY_S = 5.0
 # What is left of a body that nobody reads: so long, then the connection is closed over it.
 _LINGER_S = 1.0
+_END_PATH = "/status/end"
 # At our exit: what is being answered has so long.
 _STOP_S = 0.05
 # Another site's page in an operator's browser gets to see none of it.
@@ -68,7 +69,7 @@ class Server:
                 web.get("/readyz", self._readyz),
                 web.get("/status", self._status),
                 web.get("/metrics", self._metrics),
-                web.get("/status/end", self._status_at_the_end),
+                web.get(_END_PATH, self._status_at_the_end),
                 web.post("/drain", self._drain),
                 web.post("/stop", self._stop),
                 web.post("/log-level", self._log_level),
@@ -122,13 +123,25 @@ class Server:
         if visitors is None or visitor is None:
             raise web.HTTPForbidden(text="the connection is gone\n")
         try:
-            response = self._refusal(request, visitor) or await self._answer(request, handler)
+            response = self._refusal(request, visitor) or await self._answer_in_turn(
+                request, handler, visitor.door
+            )
         finally:
             visitors.ended(protocol)
         if not response.prepared:
             for name, value in _FIELDS.items():
                 response.headers.setdefault(name, value)
         return response
+
+    async def _answer_in_turn(
+        self, request: web.Request, handler: _Handler, door: Door
+    ) -> web.StreamResponse:
+        # An order is awaited by nobody else's looking, and waits for its body; the end comes when it comes.
+        is_look = request.method in ("GET", "HEAD") and request.path != _END_PATH
+        if not is_look or self._is_ending.is_set():
+            return await self._answer(request, handler)
+        async with door.pace.turn():
+            return await self._answer(request, handler)
 
     async def _answer(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         try:
@@ -192,7 +205,17 @@ class Server:
 
     async def _status_at_the_end(self, request: web.Request) -> web.Response:
         """The last state, when it is the last: what was cut is known then, and a second later nobody answers."""
-        await self._is_ending.wait()
+        door = None if self._visitors is None else self._visitors.door_of(request.protocol)
+        if door is not None:
+            if door.waiting_count >= WAITING_MAX:
+                # Nobody else could ask by this socket, for as long as we run.
+                return web.Response(status=503, text=f"{WAITING_MAX} wait for the end here already\n")
+            door.waiting_count += 1
+        try:
+            await self._is_ending.wait()
+        finally:
+            if door is not None:
+                door.waiting_count -= 1
         return await self._status(request)
 
     async def _drain(self, _: web.Request) -> web.Response:

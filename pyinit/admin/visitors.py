@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 from pyinit.admin.accepting import Accepting
+from pyinit.admin.pace import Pace
 from pyinit.admin.peers import Access, peer_of
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 # For each socket: a hundred dashboards on --admin must not keep its operator out of the control socket.
 PER_SOCKET_MAX = 64
+# Of those, who may wait for our end (GET /status/end), for which there is no time limit.
+WAITING_MAX = PER_SOCKET_MAX // 2
 # Who may not ask is told so, but not in place of who may.
 STRANGERS_MAX = 8
 # From the accept to the end of the first request's head; from a request's end to that of the next one's, the taking of
@@ -96,13 +99,23 @@ class Visitor(asyncio.Protocol):
 
 
 class Door:
-    """One listening socket, and who has come in by it."""
+    """One listening socket, and who has come in by it.
 
-    __slots__ = ("accepting", "count", "sock")
+    Attributes:
+        accepting: None once we are closed.
+        count: of its visitors.
+        pace: of their answers: who looks by one does not keep waiting who looks by another.
+        sock: it.
+        waiting_count: of those, who wait for our end.
+    """
+
+    __slots__ = ("accepting", "count", "pace", "sock", "waiting_count")
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.count = 0
+        self.waiting_count = 0
+        self.pace = Pace()
         self.accepting: Accepting | None = None
 
 
@@ -137,6 +150,11 @@ class Visitors:
         if visitor is not None:
             visitor.deadline_s = None
         return visitor
+
+    def door_of(self, protocol: object) -> Door | None:
+        """By which a connection came in; None for one that is gone."""
+        visitor = self._visitors.get(protocol)
+        return None if visitor is None else visitor.door
 
     def ended(self, protocol: object) -> None:
         """It has been answered, but for the writing."""

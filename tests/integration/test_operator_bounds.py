@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import resource
 import socket
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
@@ -15,7 +17,7 @@ import pytest
 from pyinit.admin.accepting import Reserve
 from pyinit.admin.server import Server
 from pyinit.admin.surface import Surface
-from pyinit.admin.visitors import FIRST_REQUEST_S, NEXT_REQUEST_S, PER_SOCKET_MAX
+from pyinit.admin.visitors import FIRST_REQUEST_S, NEXT_REQUEST_S, PER_SOCKET_MAX, WAITING_MAX
 from pyinit.values import Address
 from tests.support.front import DEADLINE_S, EXAMPLE, Front, example
 from tests.support.http_client import Client, eventually
@@ -93,6 +95,44 @@ def test_connections_are_bounded_and_who_waits_has_a_turn() -> None:
             assert client.response().status == 200
         assert all(client.ends() == "fin" for client in held)
         assert app.stop() == 0
+
+
+@pytest.mark.node
+def test_who_waits_for_the_end_leaves_room_for_who_asks_now() -> None:
+    name = new_name()
+    with example("--control", name) as app, ExitStack() as stack:
+        assert app.port
+        assert status(name)["phase"] == "serving"
+        held = [stack.enter_context(control(name)) for _ in range(WAITING_MAX)]
+        for client in held:
+            client.request("/status/end")
+        time.sleep(0.5)  # they are in
+        assert ask(name, "/status/end").status == 503
+        assert status(name)["phase"] == "serving"
+        assert app.stop() == 0
+        for client in held:
+            assert json.loads(client.response().body)["phase"] == "done"
+
+
+@pytest.mark.node
+def test_a_crowd_that_looks_without_end_has_a_part_of_the_time_alone() -> None:
+    """On --admin whoever reaches the port may look; the app's requests are answered on the same loop."""
+    name = new_name()
+    with example("--control", name) as app, ExitStack() as stack:
+        assert app.port
+        assert ask(name, "/metrics").status == 200
+        crowd = [stack.enter_context(control(name)) for _ in range(16)]
+        before, began_s, count = figures_of(app.process.pid), time.monotonic(), 0
+        for client in crowd:
+            client.request("/metrics")
+        while (took_s := time.monotonic() - began_s) < 2.0:
+            client = crowd[count % len(crowd)]
+            assert client.response().status == 200
+            client.request("/metrics")
+            count += 1
+        used_s = figures_of(app.process.pid).cpu_s - before.cpu_s
+        assert count > len(crowd)
+        assert used_s < 0.5 * took_s, (used_s, took_s, count)
 
 
 @pytest.mark.node
