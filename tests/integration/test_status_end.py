@@ -22,7 +22,7 @@ def test_what_the_report_says_is_what_it_says(workers: str) -> None:
         address = run.wait_event("admin.listening")["address"]
         with Client(run.port) as cut, Client(int(address.rpartition(":")[2])) as waiting:
             cut.request("/never")
-            waiting.request("/status/end")
+            waiting.send(b"GET /status/end HTTP/1.1\r\nHost: localhost\r\n\r\n")  # loopback: no other name
             assert run.stop() == 3
             answer = waiting.response()
         assert answer.status == 200
@@ -35,12 +35,12 @@ def test_what_the_report_says_is_what_it_says(workers: str) -> None:
 
 def test_who_leaves_is_not_waited_with() -> None:
     """Or every page that was ever opened would leave a task behind."""
+    reserve = Reserve()
 
     async def story() -> None:
         with socket.create_server(("127.0.0.1", 0)) as sock:
-            server = Server(
-                sentinel.operator, on_refused=sentinel.nobody, reserve=Reserve(), log=sentinel.log
-            )
+            sock.setblocking(False)  # noqa: FBT003  the library's signature; as sockets.open_admin's are
+            server = Server(sentinel.operator, on_refused=sentinel.nobody, reserve=reserve, log=sentinel.log)
             await server.start([sock])
             before = asyncio.all_tasks()
             _, writer = await asyncio.open_connection(*sock.getsockname())
@@ -54,3 +54,4 @@ def test_who_leaves_is_not_waited_with() -> None:
             await server.stop()
 
     asyncio.run(story())
+    reserve.give_up()
