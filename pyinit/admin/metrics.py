@@ -262,7 +262,11 @@ METRICS = (
     _gauge(
         "pyinit_workers", "Proxy processes that there are to be, as --workers says.", lambda it: it.workers
     ),
-    _gauge("pyinit_workers_serving", "Proxy processes that serve.", lambda it: it.workers_serving),
+    _gauge(
+        "pyinit_workers_serving",
+        "Proxy processes that serve: those that do not answer pyinit, and that it does not count, are left out.",
+        lambda it: it.workers_serving,
+    ),
     _counter(
         "pyinit_worker_exits_total",
         "Workers that ended before their time; each is replaced.",

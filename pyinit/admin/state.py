@@ -91,7 +91,7 @@ class RunState:
         reaped_count: processes reaped that were neither the child nor workers.
         log_level: the least that is logged.
         log_dropped_count: lines that nobody took.
-        workers_serving: of the workers, those that run and have loaded.
+        workers_serving: of the workers, those that run, have loaded, and answer.
         worker_exits: workers that ended before their time; each has a successor.
     """
 

@@ -197,11 +197,15 @@ def _add_app(page: Page, now: View) -> None:
 
 def _add_counts(page: Page, now: View) -> None:
     census, totals, outcomes = now.view("connections"), now.view("totals"), now.view("outcomes")
-    workers = now.count("workers")
+    workers, silent = now.count("workers"), now.count("workers_silent")
     by_state = [f"{census.count(state)} {state}" for state in _STATES if census.count(state)]
     open_count = sum(census.count(state) for state in _STATES)
     text = f"{open_count} open" + (f": {', '.join(by_state)}" if by_state else "")
-    page.row("connections", text + (f"; {workers} workers" if workers > 1 else ""))
+    if workers > 1:
+        text += f"; {workers} workers"
+    if silent:
+        text += f", of which {silent} do not answer and are not counted"
+    page.row("connections", text, _RED if silent else "")
     page.row("", f"{totals.count('connections'):,} since the start")
     classes = totals.counts("responses")
     answers = ", ".join(f"{count:,} {n}xx" for n, count in enumerate(classes) if count)

@@ -421,7 +421,10 @@ class Fleet:
                 dict(in_flight),
                 oldest_of(it for answer in answers for it in answer.oldest),
                 workers=len(self._slots),
-                workers_serving=sum(slot.link is not None and slot.has_spoken for slot in self._slots),
+                workers_serving=sum(
+                    slot.link is not None and slot.has_spoken and slot.index not in question.awaited
+                    for slot in self._slots
+                ),
                 worker_exits=self._exit_count,
                 silent_workers=len(question.awaited),
             )

@@ -40,7 +40,7 @@ class Snapshot:
         in_flight: exchanges and tunnels by kind; those that are none are left out.
         oldest: of those, the oldest first; survey.OLDEST_MAX at most.
         workers: how many proxies it is of.
-        workers_serving: of those, the ones that run, and have loaded.
+        workers_serving: of those, the ones that run, have loaded, and answer.
         worker_exits: proxies that have ended before their time.
         silent_workers: of those, how many did not answer in time: their connections are not in the census.
     """

@@ -288,6 +288,7 @@ def test_a_worker_that_does_not_answer_is_said_to_be_missing() -> None:
             began_s = time.monotonic()
             assert status(name)["workers_silent"] == 1
             assert time.monotonic() - began_s < 5
+            assert b"\npyinit_workers_serving 1.0\n" in ask(name, "/metrics").body
             assert readiness(name) == (200, "ready")
         finally:
             os.kill(pid, signal.SIGCONT)

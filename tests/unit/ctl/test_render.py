@@ -219,6 +219,12 @@ def test_troubles_are_shown_where_there_are_any() -> None:
     assert "\n              2 refused, 1 faults of pyinit\n" in page({**serving(), "totals": totals})
 
 
+def test_a_worker_that_does_not_answer_is_missing_from_the_counts() -> None:
+    assert "of which 1 do not answer and are not counted" in " ".join(
+        page(draining() | {"workers_silent": 1}).split()
+    )
+
+
 def test_colours_change_nothing_but_colours() -> None:
     plain = page(draining())
     coloured = text(render.status(draining(), address="@pyinit", width=80, is_coloured=True))
