@@ -67,6 +67,8 @@ class Oversight:
         self._app = app
         self._log = log
         self._sink = sink
+        # Once: a clock that is set, or a machine that slept, makes it no other run.
+        self._started_at_s = time.time() - (time.monotonic() - start.began_s)
 
     @property
     def not_ready(self) -> str | None:
@@ -87,7 +89,7 @@ class Oversight:
             pid=os.getpid(),
             version=__version__,
             mode="sidecar" if child.pid is None else "front",
-            started_at_s=time.time() - uptime_s,
+            started_at_s=self._started_at_s,
             uptime_s=uptime_s,
             phase=self._machine.phase.value,
             not_ready=self.not_ready,
@@ -147,9 +149,11 @@ class Oversight:
 
     def set_log_level(self, level: str) -> None:
         """See Operator."""
+        info = self._log.info  # of before: why a log says no more is the last that it says
         self._log.set_level(level)
         self._front.set_log_level(level)
-        self._log.info("log.level_changed", log_level=level)
+        say = self._log.info if level in ("debug", "info") else info
+        say("log.level_changed", log_level=level)
 
     def __repr__(self) -> str:
         return f"Oversight({self._machine!r}, ready={self.not_ready is None})"

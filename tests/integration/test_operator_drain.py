@@ -334,3 +334,12 @@ def test_the_log_level_can_be_set() -> None:
         assert (refused.status, refused.body) == (400, b"debug, info, warning or error\n")
         assert ask(name, "/log-level", method="POST", body=b"\xff\xfe").status == 400
         assert status(name)["log_level"] == "debug"
+
+
+def test_that_a_log_says_no_more_is_the_last_that_it_says() -> None:
+    with serving() as (app, name):
+        assert ask(name, "/log-level", method="POST", body=b"error").status == 200
+        assert app.wait_event("log.level_changed", log_level="error")["level"] == "info"
+        started_at = status(name)["started_at"]
+        time.sleep(0.05)
+        assert status(name)["started_at"] == started_at
