@@ -7,10 +7,13 @@ import os
 import time
 
 from pyinit.ctl import find
-from pyinit.ctl.problem import ANSWER_IS_NO, FORBIDDEN, Problem, is_late, is_not_pyinit
+from pyinit.ctl.problem import ANSWER_IS_NO, FORBIDDEN, Nobody, Problem, is_late, is_not_pyinit
 
 TIMEOUT_S = 2.0
 _ANSWER_MAX_BYTES = 4096
+# As settings reads PYINIT_FRONT.
+_OFF = ("off", "0", "false", "no")
+_OFF_LINE = "not asked: PYINIT_FRONT is off, and the app alone there\n"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,11 +49,22 @@ def parse(words: list[str]) -> tuple[str | None, float] | None:
 
 
 def run(control: str | None, timeout_s: float) -> int:
-    """Ask, print the line, and return 0 for ready, 1 for anything else."""
+    """Ask, print the line, and return 0 for ready, 1 for anything else.
+
+    Where the proxy is switched off there is nobody to ask, and the image's HEALTHCHECK is the same: an app that was
+    to run without the proxy must not be ended for that.
+    """
+    is_off = os.environ.get("PYINIT_FRONT") in _OFF
+    if is_off and not control:
+        _write(1, _OFF_LINE)
+        return 0
     try:
         place = find.choose(control, os.environ.get("PYINIT_CONTROL"), timeout_s)
         line = ask(place.health(), timeout_s)
     except Problem as problem:
+        if is_off and isinstance(problem, Nobody):
+            _write(1, _OFF_LINE)
+            return 0
         _write(2, f"pyinitctl: {problem}\n")
         return ANSWER_IS_NO
     _write(1, line + "\n")

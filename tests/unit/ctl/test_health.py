@@ -76,3 +76,14 @@ def test_the_health_sockets_line(answer: bytes, line: str | None) -> None:
 )
 def test_readyz_over_tcp(answer: bytes, line: str | None) -> None:
     assert health.line_of(answer, is_http=True) == line
+
+
+@pytest.mark.parametrize("control", [None, "@nobody-listens-here"])
+def test_a_proxy_that_is_switched_off_makes_no_container_unhealthy(
+    control: str | None, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PYINIT_FRONT", "off")
+    assert health.run(control, 1.0) == 0
+    assert capfd.readouterr() == ("not asked: PYINIT_FRONT is off, and the app alone there\n", "")
+    monkeypatch.setenv("PYINIT_FRONT", "on")
+    assert health.run("@nobody-listens-here", 1.0) == 1
