@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING
 
 from pyinit.errors import ProtocolError
@@ -61,7 +62,7 @@ class Probe:
                 reason = f"no connection within {limit_s:g} s"
                 continue
             except OSError as problem:
-                reason = problem.strerror or str(problem)
+                reason = _words(problem)
                 continue
             # It is there: that another address refuses would say nothing of it.
             try:
@@ -70,7 +71,7 @@ class Probe:
             except TimeoutError:
                 return f"no answer within {limit_s:g} s"
             except OSError as problem:
-                return problem.strerror or str(problem)
+                return _words(problem)
             except ProtocolError as fault:
                 return fault.reason
         return reason
@@ -98,6 +99,11 @@ class Probe:
 
     def __repr__(self) -> str:
         return f"Probe({self._address}, path={self._path})"
+
+
+def _words(problem: OSError) -> str:
+    """The kernel's: asyncio has an address's tuple in their place."""
+    return os.strerror(problem.errno) if problem.errno and problem.errno > 0 else str(problem)
 
 
 async def _final_status(reader: asyncio.StreamReader) -> int:
