@@ -56,18 +56,19 @@ def run(*words: str, env: Mapping[str, str] | None = None) -> subprocess.Complet
     )
 
 
-def works(*words: str) -> bool:
-    """Whether a command is there, and takes these words."""
+def says(*words: str) -> str:
+    """What a command says; nothing where it is not there."""
     try:
-        return run(*words).returncode == 0
+        return run(*words).stdout
     except FileNotFoundError:
-        return False
+        return ""
 
 
-needs_compose = pytest.mark.skipif(not works("docker-compose", "version"), reason="need docker-compose")
-# The client alone reads the file; older ones have no `config`.
+needs_compose = pytest.mark.skipif(not says("docker-compose", "version"), reason="need docker-compose")
+# The client alone reads the file. One that has no `config` answers with the help of `stack`, and 0.
 needs_stack = pytest.mark.skipif(
-    not works("docker", "stack", "config", "--help"), reason="need docker stack config"
+    "docker stack config" not in says("docker", "stack", "config", "--help"),
+    reason="need docker stack config",
 )
 
 
