@@ -124,13 +124,13 @@ def test_pyinit_first_and_the_app_after_it_loses_nothing() -> None:
         assert report(running)["cut_count"] == 0
 
 
-def test_the_app_first_as_beside_a_native_sidecar_is_answered_with_502() -> None:
+def test_the_app_first_as_beside_a_native_sidecar_is_answered_with_errors() -> None:
     with task() as running:
         stop = storm(running, Agent([running.app], [running.sidecar.process]))
         assert stop.count(Outcome.NOT_200), stop
 
 
-def test_both_at_once_as_in_a_pod_of_two_containers_is_answered_with_502() -> None:
+def test_both_at_once_as_in_a_pod_of_two_containers_is_answered_with_errors() -> None:
     with task() as running:
         stop = storm(running, Agent([running.sidecar.process, running.app]))
         assert stop.count(Outcome.NOT_200), stop
