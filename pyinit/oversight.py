@@ -33,6 +33,10 @@ if TYPE_CHECKING:
         def handle(self, event: phases.Event) -> None: ...
 
 
+# Whoever asks can wait a little for a worker of a busy machine, rather than be told that it is silent.
+_ANSWER_S = 1.0
+
+
 class Oversight:
     """An admin.state.Operator of a run.
 
@@ -78,7 +82,7 @@ class Oversight:
     async def state(self) -> RunState:
         """See Operator."""
         answer: asyncio.Future[Snapshot] = asyncio.get_running_loop().create_future()
-        self._front.ask(lambda now: None if answer.done() else answer.set_result(now))
+        self._front.ask(lambda now: None if answer.done() else answer.set_result(now), _ANSWER_S)
         return self._state(await answer, time.monotonic())
 
     def _state(self, now: Snapshot, now_s: float) -> RunState:

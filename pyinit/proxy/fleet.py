@@ -23,7 +23,7 @@ from pyinit.proxy import ipc, listener
 from pyinit.proxy.link import Link
 from pyinit.proxy.shares import sum_levels, sum_outcomes, sum_stats
 from pyinit.proxy.stats import Stats
-from pyinit.proxy.steering import Snapshot
+from pyinit.proxy.steering import ANSWER_S, Snapshot
 from pyinit.proxy.survey import oldest_of
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ _RETRY_MAX_S = 5.0
 # An order crosses to a worker and back in well under a millisecond, unless the machine is busy, as it is in a
 # stop; one that does not come must not hold the signal, the log or our exit back for longer.
 _POOL_CLOSES_S = 0.25
-_ANSWER_S = 0.2
 _LAST_REPORTS_S = 0.2
 
 
@@ -219,8 +218,8 @@ class Fleet:
                 slot.link.close()
                 slot.link = None
 
-    def ask(self, then: Callable[[Snapshot], None]) -> None:
-        """See Front. Who does not answer in time is left out."""
+    def ask(self, then: Callable[[Snapshot], None], within_s: float = ANSWER_S) -> None:
+        """See Front."""
         self._question_count += 1
         number = self._question_count
         # One that still loads has no connections.
@@ -229,7 +228,7 @@ class Fleet:
         for slot in asked:
             if slot.link is not None:
                 slot.link.send(ipc.Ask(number))
-        self._loop.call_later(_ANSWER_S, self._answer, number)
+        self._loop.call_later(within_s, self._answer, number)
         self._answer_complete()
 
     def set_log_level(self, level: str) -> None:

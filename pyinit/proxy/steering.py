@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 # A close takes a turn of the loop or two; one that does not come must not hold the signal back.
 _POOL_CLOSES_S = 0.05
 _SETTLE_POLL_S = 0.01
+# A question crosses to a worker and back in well under a millisecond, unless the machine is busy, as it is in a stop;
+# an answer that does not come must not hold the log back for longer.
+ANSWER_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +104,13 @@ class Front(Protocol):
     async def settle(self, limit_s: float) -> None:
         """Wait until all is quiet, so long at most; then close whatever there is. The end."""
 
-    def ask(self, then: Callable[[Snapshot], None]) -> None:
-        """Have a Snapshot of this moment: at once, or as soon as it is known. Answers keep their order."""
+    def ask(self, then: Callable[[Snapshot], None], within_s: float = ANSWER_S) -> None:
+        """Have a Snapshot of this moment: at once, or as soon as it is known. Answers keep their order.
+
+        Args:
+            then: takes it.
+            within_s: who has not answered by then is left out.
+        """
 
     def exited(self, pid: int, code: int) -> bool:
         """A process has ended that is not the app; whether it was one of the proxy's."""
@@ -198,7 +206,7 @@ class Single:
             await asyncio.sleep(_SETTLE_POLL_S)
         self.server.abort()
 
-    def ask(self, then: Callable[[Snapshot], None]) -> None:
+    def ask(self, then: Callable[[Snapshot], None], within_s: float = ANSWER_S) -> None:  # noqa: ARG002  it is here
         """See Front."""
         then(self.snapshot())
 
