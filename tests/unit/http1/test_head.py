@@ -387,7 +387,7 @@ def test_a_request_that_could_be_read_two_ways_is_refused(raw: bytes, status: in
                 "upgrade": None,
                 "forwarding": None,
                 "max_forwards": None,
-                "request_id": b"",
+                "request_id": False,
             },
             id="order, case and repetition of fields stay",
         ),
@@ -484,12 +484,12 @@ def test_a_request_that_could_be_read_two_ways_is_refused(raw: bytes, status: in
         ),
         pytest.param(
             get(b"X-Request-Id: 1", b"Connection: X-Request-Id"),
-            {"lines": [b"Host: a"], "request_id": b""},
+            {"lines": [b"Host: a"], "request_id": False},
             id="a request id that Connection names did not come",
         ),
-        pytest.param(get(b"X-Request-ID: 1"), {"request_id": b"1"}, id="a request id"),
+        pytest.param(get(b"X-Request-ID: 1"), {"request_id": True}, id="a request id"),
         pytest.param(
-            get(b"X-Request-ID:"), {"request_id": b"", "lines": [b"Host: a"]}, id="an empty one is none"
+            get(b"X-Request-ID:"), {"request_id": False, "lines": [b"Host: a"]}, id="an empty one is none"
         ),
         pytest.param(
             get(b"X-Forwarded-For: a", b"forwarded: for=a", b"x-forwarded-for: b"),
@@ -542,7 +542,7 @@ def test_a_request_that_could_be_read_two_ways_is_refused(raw: bytes, status: in
                 "lines": [b"Host: a", b"x_y: 1"],
                 "forwarding": None,
                 "content_length": None,
-                "request_id": b"",
+                "request_id": False,
             },
             id="names that CGI would map to others of ours",
         ),
