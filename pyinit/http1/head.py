@@ -19,9 +19,20 @@ class HeadReader:
     Args:
         limit_bytes: of target, names and values together, as Node counts; separators come on top.
         is_response: an app's head: no empty line before it, and over the limit it is the app's fault (502).
+
+    Attributes:
+        has_begun: whether anything has come since the last head, be it an empty line.
     """
 
-    __slots__ = ("_buffer", "_empty_bytes", "_is_response", "_limit_at", "_limit_bytes", "_searched")
+    __slots__ = (
+        "_buffer",
+        "_empty_bytes",
+        "_is_response",
+        "_limit_at",
+        "_limit_bytes",
+        "_searched",
+        "has_begun",
+    )
 
     def __init__(self, limit_bytes: int, *, is_response: bool = False) -> None:
         self._limit_bytes = limit_bytes
@@ -30,16 +41,12 @@ class HeadReader:
         self._buffer = b""
         self._empty_bytes = 0  # of lines dropped before the head: in however many reads they come
         self._searched = 0
+        self.has_begun = False
 
     @property
     def held_bytes(self) -> int:
         """How much of an unfinished head is kept here."""
         return len(self._buffer)
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether anything has come since the last head, be it an empty line."""
-        return bool(self._buffer or self._empty_bytes)
 
     def feed(self, data: bytes) -> tuple[bytes, bytes] | None:
         """Take bytes in; give a whole head out.
@@ -65,6 +72,7 @@ class HeadReader:
             self._buffer = b""
             self._empty_bytes = 0
             self._searched = 0
+            self.has_begun = False
             return data[:end], data[end + 4 :] if len(data) > end + 4 else b""
         if abnf.BARE_LINE_END.search(data, self._searched):
             raise ProtocolError("a line end that is not CRLF (RFC 9112 section 2.2)")
@@ -74,6 +82,7 @@ class HeadReader:
             # A TLS handshake, or another protocol: no head will come of it, so nothing is to be waited for.
             raise ProtocolError("no HTTP message begins with these bytes")
         self._buffer = data
+        self.has_begun = bool(data or self._empty_bytes)
         self._searched = max(0, len(data) - 3)
         return None
 

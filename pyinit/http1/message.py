@@ -163,6 +163,8 @@ class ResponseHead:
         has_date: whether a Date came along.
         is_event_stream: whether, as an answer to a GET, it is one that can be followed (see http1.sse).
         wire: the whole head as it goes to an HTTP/1.1 client that is kept; with Date where the app sent it.
+        plain_bytes: of the body that follows, where ``wire`` is what goes out and both connections are kept, unless the
+            request has it otherwise; None where there is more to it.
     """
 
     __slots__ = (
@@ -174,6 +176,7 @@ class ResponseHead:
         "keep_alive_s",
         "lines",
         "minor",
+        "plain_bytes",
         "status",
         "status_line",
         "upgrade",
@@ -192,6 +195,7 @@ class ResponseHead:
     has_date: bool
     is_event_stream: bool
     wire: bytes
+    plain_bytes: int | None
 
     def __repr__(self) -> str:
         return f"ResponseHead({self.status}, {len(self.lines)} fields)"

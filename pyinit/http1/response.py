@@ -25,13 +25,16 @@ class ResponseParser:
 
     Args:
         kept_lines: what a client that is kept is told, in ``wire``; see forward.kept_lines.
+
+    Attributes:
+        known: heads that were judged, by their bytes without the final empty line.
     """
 
-    __slots__ = ("_kept_lines", "_known")
+    __slots__ = ("_kept_lines", "known")
 
     def __init__(self, kept_lines: tuple[bytes, ...] = ()) -> None:
         self._kept_lines = kept_lines
-        self._known: dict[bytes, ResponseHead] = {}
+        self.known: dict[bytes, ResponseHead] = {}
 
     def parse(self, block: bytes) -> ResponseHead:
         """Judge one head.
@@ -44,13 +47,13 @@ class ResponseParser:
         Raises:
             ProtocolError: the app broke HTTP/1.1.
         """
-        head = self._known.get(block)
+        head = self.known.get(block)
         if head is None:
             head = _parse_response(block, self._kept_lines)
             if len(block) <= _KNOWN_HEAD_BYTES:
-                if len(self._known) >= _KNOWN_HEADS_MAX:
-                    self._known.clear()
-                self._known[block] = head
+                if len(self.known) >= _KNOWN_HEADS_MAX:
+                    self.known.clear()
+                self.known[block] = head
         return head
 
 
@@ -123,7 +126,15 @@ def _parse_response(  # noqa: C901, PLR0912  one branch per field
     head.is_event_stream = head.status == 200 and head.content_length is None and is_event_stream(kept)
     head.lines = kept
     head.wire = b"\r\n".join([head.status_line, *kept, *kept_lines, b"", b""])
+    head.plain_bytes = _plain_bytes(head)
     return head
+
+
+def _plain_bytes(head: ResponseHead) -> int | None:
+    """See ResponseHead."""
+    if head.status < 200 or head.is_chunked or not (head.keep_alive and head.has_date):
+        return None
+    return 0 if head.status in (204, 304) else head.content_length  # as framing.response_body has it
 
 
 def _keep_alive_s(value: bytes) -> int | None:

@@ -59,6 +59,8 @@ _FORGET_S = 5.0
 # RFC 8446 section 5.1: a handshake record; "HTTP" spoken to the wrong listener is the usual cause.
 _TLS_HANDSHAKE = b"\x16\x03"
 _HTTP2_PREFACE = b"PRI * HTTP/2.0"
+# What each request asks for: by its name a member of an Enum takes ten times as long as a global.
+_ACTIVE, _IDLE, _LINGERING = State.ACTIVE, State.IDLE, State.LINGERING
 
 
 class Downstream(asyncio.BufferedProtocol):
@@ -170,12 +172,12 @@ class Downstream(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """See asyncio.BufferedProtocol."""
         try:
-            data = bytes(self.server.read_buffer[:nbytes])
+            data = self.server.read_buffer[:nbytes].tobytes()
             if self.gate.reasons:
                 self.gate.enforce()
             if self.relay is not None:
                 self.relay.client_data(data)
-            elif self.state is not State.LINGERING:
+            elif self.state is not _LINGERING:
                 self._head_data(data)
         except Exception:  # noqa: BLE001  one connection's fault must not be the process's
             self.server.callback_failed(self, "downstream.buffer_updated")
@@ -262,41 +264,41 @@ class Downstream(asyncio.BufferedProtocol):
 
     def _head_data(self, data: bytes) -> None:
         """Bytes where a request head is expected."""
-        is_head = False
+        server = self.server
+        now_s = server.now_s()
         block = b""
+        head = None
         try:
             again = None if self._reader.has_begun else self._last_head.again(data)
             if again is not None:
                 head, rest = again
-                is_head = head.method == b"HEAD"
-                self.state = State.ACTIVE
-                self.since_s = self.server.now_s()
+                self.state = _ACTIVE
+                self.since_s = now_s
             else:
                 taken = self._reader.feed(data)
-                if self.state is not State.ACTIVE and (taken is not None or self._reader.held_bytes):
+                if self.state is not _ACTIVE and (taken is not None or self._reader.held_bytes):
                     # Not for an empty line alone: the client is as idle as before (RFC 9112 section 2.2).
-                    self.state = State.ACTIVE
-                    self.since_s = self.server.now_s()
+                    self.state = _ACTIVE
+                    self.since_s = now_s
                 if taken is None:
                     self.hold_bytes(self._reader.held_bytes)
                     return
                 block, rest = taken
-                is_head = block.startswith(b"HEAD ")
                 if self._held_bytes:
                     self.hold_bytes(0)
-                head = self.server.requests.parse(block)
+                head = server.requests.parse(block)
                 self._last_head.learn(block, head)
-            health_path = self.server.config.health_path
+            health_path = server.config.health_path
             if health_path and head.target.startswith(health_path) and self._answer_health(head, rest):
                 return
             if self.is_newcomer:
                 self.is_newcomer = False
-                self.server.first_request(head)
-            exchange = Exchange(self, head)
-            self.relay = exchange
+                server.first_request(head)
+            exchange = self.relay = Exchange(self, head, now_s)
             exchange.begin(rest)
         except ProtocolError as fault:
             self._advise(data)
+            is_head = block.startswith(b"HEAD ") or (head is not None and head.method == b"HEAD")
             self.refuse(fault, with_body=not is_head, block=block)
 
     def _answer_health(self, head: RequestHead, rest: bytes) -> bool:
@@ -321,7 +323,7 @@ class Downstream(asyncio.BufferedProtocol):
         )
         if rest and not close:
             self.hold(rest)
-        self.exchange_ended(keep=not close)
+        self.exchange_ended(server.now_s(), keep=not close)
         return True
 
     def hold(self, data: bytes) -> None:
@@ -341,20 +343,21 @@ class Downstream(asyncio.BufferedProtocol):
             self.server.gauge.add(held_bytes - self._held_bytes)
             self._held_bytes = held_bytes
 
-    def exchange_ended(self, *, keep: bool) -> None:
+    def exchange_ended(self, now_s: float, *, keep: bool) -> None:
         """The exchange is complete both ways; the next request, or the end."""
         self.relay = None
-        self.gate.release(PEER_IS_FULL)  # the app may have answered before it had read it all
+        if self.gate.reasons:
+            self.gate.release(PEER_IS_FULL)  # the app may have answered before it had read it all
         if not keep or (self.has_ended and not self.pending):
             self.close_gracefully()
             return
-        self.state = State.IDLE
-        self.since_s = self.server.now_s()
+        self.state = _IDLE
+        self.since_s = now_s
         self._is_answer_under_way = True
         if self.is_write_paused:
             # Else a client that asks on and never reads has answers of ours piled up: no app is held back for those.
             self.gate.hold(UNREAD)
-        else:
+        elif self.pending:
             self._next_pending_soon()
 
     def _next_pending_soon(self) -> None:

@@ -78,16 +78,18 @@ class Exchange:
         "_response",
         "_response_at_s",
         "_response_body",
+        "_server",
         "_waiting_since_s",
         "began_s",
         "downstream",
         "upstream",
     )
 
-    def __init__(self, downstream: Downstream, head: RequestHead) -> None:
+    def __init__(self, downstream: Downstream, head: RequestHead, now_s: float) -> None:
         self.downstream = downstream
         self.upstream: Upstream | None = None
-        self.began_s = self._waiting_since_s = downstream.server.now_s()
+        self.began_s = self._waiting_since_s = now_s
+        self._server = downstream.server
         self._head = head
         self._first: bytes | None = None  # what to send once connected, or again
         self._request_body: BodyFramer | None = None
@@ -116,15 +118,15 @@ class Exchange:
         Raises:
             ProtocolError: a fault in the body's first bytes; nothing has been sent.
         """
-        head, downstream = self._head, self.downstream
-        server = downstream.server
-        framer = self._request_body = request_body(head)
+        head, downstream, server = self._head, self.downstream, self._server
+        framer = request_body(head) if head.is_chunked or head.content_length else None
         if framer is None:
             self._has_request = True
             if rest:
                 downstream.hold(rest)
                 rest = b""
         else:
+            self._request_body = framer
             rest = self._frame(framer, rest)
         server.stats.requests += 1
         if head.max_forwards == 0:
@@ -139,11 +141,10 @@ class Exchange:
             message = downstream.forwarder.request(head)
         if rest:
             message += rest
-        upstream = server.take_upstream(self.began_s)
+        upstream = server.pool.take(self.began_s)
         if upstream is not None:
-            # Kept for a replay only where one is allowed.
-            if framer is None and head.method in _IDEMPOTENT:
-                self._first = message
+            if framer is None:
+                self._first = message  # for a replay, should one be allowed
             self._attach(upstream, message)
         else:
             self._first = message
@@ -238,7 +239,7 @@ class Exchange:
         if downstream.server.config.access_log:
             self._bytes_out = replies.body_bytes(answer)
             self._access(None, status=200)
-        downstream.exchange_ended(keep=not close)
+        downstream.exchange_ended(downstream.server.now_s(), keep=not close)
 
     # -- the app's connection --------------------------------------------------------------------------------
 
@@ -248,7 +249,9 @@ class Exchange:
         downstream = self.downstream
         if downstream.is_write_paused:
             upstream.gate.hold(PEER_IS_FULL)
-        downstream.server.hold_where_full(upstream)
+        server = self._server
+        if server.gauge.is_full:
+            server.hold_where_full(upstream)
         upstream.transport.write(message)
 
     def connected(self, upstream: Upstream) -> None:
@@ -291,7 +294,13 @@ class Exchange:
             return
         is_untouched = self._response is None and not upstream.reader.held_bytes and not self._interim_count
         error = UpstreamClosed(reused=upstream.was_reused, response_bytes=0 if is_untouched else 1)
-        if error.reused and is_untouched and self._first is not None and not self._is_replay:
+        if (
+            error.reused
+            and is_untouched
+            and self._first is not None
+            and self._head.method in _IDEMPOTENT
+            and not self._is_replay
+        ):
             self._is_replay = True
             self.downstream.server.stats.replays += 1
             self.downstream.server.connect(self)
@@ -311,7 +320,8 @@ class Exchange:
         """See Relay."""
         try:
             if self._response is None:
-                self._response_head(data)
+                if len(data) > _JOIN_BYTES or not self._is_all(data):
+                    self._response_head(data)
             elif self._response_is_complete:
                 self._poisoned()
             else:
@@ -320,6 +330,42 @@ class Exchange:
             broken = UpstreamProtocolError(fault.reason)
             broken.__cause__ = fault
             self._fail(broken)
+
+    def _is_all(self, data: bytes) -> bool:
+        """Whether this is the whole of a response that asks for nothing special; then it is answered and over.
+
+        Most are: known by their head's bytes, of a length that has come with it, to a request that goes on with its
+        connection. Everything else is for ``_response_head``, and so is whatever is not quite like it.
+        """
+        upstream, downstream, server, request = self.upstream, self.downstream, self._server, self._head
+        assert upstream is not None  # noqa: S101  who else sent this
+        block, separator, body = data.partition(b"\r\n\r\n")
+        head = server.responses.known.get(block)
+        if (
+            head is None
+            or head.plain_bytes != len(body)
+            or not separator
+            or upstream.reader.has_begun
+            or not upstream.is_usable
+            or not request.keep_alive
+            or not request.minor
+            or request.upgrade is not None
+            or self._request_body is not None
+            or request.method == b"HEAD"
+            or server.is_stopping
+            or server.config.access_log
+        ):
+            return False
+        now_s = server.now_s()
+        stats = server.stats
+        stats.answered_at_once(head.status, now_s - self._waiting_since_s, now_s - self.began_s)
+        stats.bytes_out += len(body)
+        downstream.transport.write(head.wire + body)
+        self._is_over = True
+        self.upstream = None
+        upstream.release(now_s, idle_until_s(head.keep_alive_s, now_s))
+        downstream.exchange_ended(now_s, keep=True)
+        return True
 
     def _response_head(self, data: bytes) -> None:
         upstream, downstream = self.upstream, self.downstream
@@ -460,7 +506,9 @@ class Exchange:
         if downstream.server.config.access_log:
             self._access(None)
         # Where the head went out before the drain, the client may have sent requests behind this one.
-        downstream.exchange_ended(keep=not self._closes and bool(downstream.pending))
+        downstream.exchange_ended(
+            downstream.server.now_s(), keep=not self._closes and bool(downstream.pending)
+        )
 
     def _poisoned(self) -> None:
         """Bytes after the end of the response: whose they are cannot be known, so nobody gets them."""
@@ -529,7 +577,7 @@ class Exchange:
             self._count_finished()
         if server.config.access_log:
             self._access(None)
-        downstream.exchange_ended(keep=keep)
+        downstream.exchange_ended(now_s, keep=keep)
 
     # -- failure ---------------------------------------------------------------------------------------------
 

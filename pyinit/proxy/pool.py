@@ -6,7 +6,7 @@ is lost or has to be sent twice, so ours go first: a second before the time the 
 """
 
 from collections import deque
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 IDLE_WITHOUT_HINT_S = 4.0
 MARGIN_S = 1.0
@@ -23,12 +23,15 @@ class Pooled(Protocol):
         ...
 
 
+T = TypeVar("T", bound=Pooled)
+
+
 def idle_until_s(announced_s: int | None, now_s: float) -> float:
     """Until when an idle connection may be taken again, from the app's ``Keep-Alive: timeout``."""
     return now_s + (IDLE_WITHOUT_HINT_S if announced_s is None else announced_s - MARGIN_S)
 
 
-class Pool:
+class Pool(Generic[T]):
     """Idle connections to one app.
 
     Args:
@@ -39,11 +42,11 @@ class Pool:
     __slots__ = ("_idle", "_is_fifo", "is_closed")
 
     def __init__(self, *, is_fifo: bool) -> None:
-        self._idle: deque[Pooled] = deque()
+        self._idle: deque[T] = deque()
         self._is_fifo = is_fifo
         self.is_closed = False
 
-    def take(self, now_s: float) -> Pooled | None:
+    def take(self, now_s: float) -> T | None:
         """A connection that may be used now, or None: then connect."""
         idle = self._idle
         while idle:
@@ -53,14 +56,14 @@ class Pool:
             connection.close()
         return None
 
-    def put(self, connection: Pooled, now_s: float) -> None:
+    def put(self, connection: T, now_s: float) -> None:
         """Give a connection back, its exchange complete on both sides."""
         if self.is_closed or connection.idle_until_s <= now_s:
             connection.close()
         else:
             self._idle.append(connection)
 
-    def discard(self, connection: Pooled) -> None:
+    def discard(self, connection: T) -> None:
         """The app has closed an idle one."""
         try:
             self._idle.remove(connection)

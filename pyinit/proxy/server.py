@@ -73,7 +73,7 @@ class ProxyServer:
         self.requests = RequestParser(config.fields_max)
         self.kept_lines = kept_lines(config.idle_timeout_s)
         self.responses = ResponseParser(self.kept_lines)
-        self.pool = Pool(is_fifo=config.pool_is_fifo)
+        self.pool: Pool[Upstream] = Pool(is_fifo=config.pool_is_fifo)
         self.connections: Tracker[Downstream] = Tracker(self._check_quiet)
         self.upstreams: set[Upstream] = set()
         self.preamble = _preamble() if config.reads_proxy_header else None
@@ -263,12 +263,6 @@ class ProxyServer:
 
     # -- the app ---------------------------------------------------------------------------------------------
 
-    def take_upstream(self, now_s: float) -> Upstream | None:
-        """An idle connection to the app; None: connect."""
-        taken = self.pool.take(now_s)
-        assert taken is None or isinstance(taken, Upstream)  # noqa: S101  for the type checker
-        return taken
-
     def connect(self, relay: Relay) -> None:
         """Connect to the app for a relay, which hears of it by connected or connect_failed."""
         self._task(self._connect(relay))
@@ -350,11 +344,11 @@ class ProxyServer:
         A request that is held back for its turn waits for the response before it; and an app that does not
         take a request's body may first want its response taken. Both for ever, were the app not read.
         """
+        if not self.gauge.is_full:
+            return
         is_waited_for = upstream in self._held or (
             upstream.relay is not None and bool(upstream.relay.downstream.pending)
         )
-        if not self.gauge.is_full:
-            return
         if is_waited_for or upstream.relay is None:  # an idle one says nothing but its end
             upstream.gate.release(MEMORY)
         else:

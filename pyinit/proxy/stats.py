@@ -57,6 +57,17 @@ class Stats:
     callback_faults: int = 0
     log_lines_dropped: int = 0
 
+    def answered_at_once(self, status: int, wait_s: float, duration_s: float) -> None:
+        """Count a final response that came whole with its head: its status, and both of the times below."""
+        self.responses[status // 100] += 1
+        at = bisect_left(DURATION_BOUNDS_S, wait_s)
+        self.app_waits[at] += 1
+        self.app_waits_sum_s += wait_s
+        if duration_s != wait_s:  # the same where no connection was made and no body waited for
+            at = bisect_left(DURATION_BOUNDS_S, duration_s)
+        self.durations[at] += 1
+        self.durations_sum_s += duration_s
+
     def exchange_ended(self, duration_s: float) -> None:
         """Count an exchange's duration."""
         self.durations[bisect_left(DURATION_BOUNDS_S, duration_s)] += 1

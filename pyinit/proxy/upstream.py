@@ -81,7 +81,7 @@ class Upstream(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """See asyncio.BufferedProtocol."""
-        data = bytes(self._server.read_buffer[:nbytes])
+        data = self._server.read_buffer[:nbytes].tobytes()
         if self.gate.reasons:
             self.gate.enforce()
         relay = self.relay
@@ -171,7 +171,8 @@ class Upstream(asyncio.BufferedProtocol):
         """The exchange is complete: back to the pool."""
         self.relay = None
         self.was_reused = True
-        self.gate.release(PEER_IS_FULL | MEMORY)
+        if self.gate.reasons:
+            self.gate.release(PEER_IS_FULL | MEMORY)
         self.idle_until_s = until_s
         self._server.pool.put(self, now_s)
 

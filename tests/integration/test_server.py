@@ -6,10 +6,17 @@ import tempfile
 
 import pytest
 
+from pyinit.drain.tracker import State
 from pyinit.proxy.config import UpstreamAddress
+from pyinit.proxy.exchange import Exchange
+from pyinit.proxy.stats import Stats
 from tests.support.fake_app import AppConnection, FakeApp, answering, echoing, response
 from tests.support.proxy_world import World, eventually, on_both_loops
 from tests.support.raw_client import RawClient, chunks, request
+
+_DATE = b"Date: Thu, 26 Nov 2026 12:00:00 GMT"
+_PLAIN = response(b"12345", _DATE, b"ETag: 1", b"Keep-Alive: timeout=5")
+_ASKED = request()
 
 # -- connections are kept ------------------------------------------------------------------------------------
 
@@ -51,6 +58,103 @@ async def test_an_idle_connection_forgets_its_last_head(world: World) -> None:
     world.advance(6)
     assert repr(downstream._last_head) == "LastHead(known=False, changes=0, passing=0)"
     assert (await client.ask()).body == b"x"
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer", "is_at_once"),
+    [
+        pytest.param(_ASKED, _PLAIN, True, id="a length and a date"),
+        pytest.param(_ASKED, response(b"", _DATE), True, id="no body"),
+        pytest.param(_ASKED, response(b"", _DATE, status=b"304 Not Modified", length=False), True, id="304"),
+        pytest.param(
+            _ASKED,
+            b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n%b\r\n\r\n" % _DATE,
+            True,
+            id="304 with the length of another's",
+        ),
+        pytest.param(_ASKED, response(b"", _DATE, status=b"204 No Content", length=False), True, id="204"),
+        pytest.param(
+            _ASKED, response(b"1", _DATE, b"Connection: keep-alive", version=b"1.0"), True, id="1.0, kept"
+        ),
+        pytest.param(request(method=b"DELETE"), _PLAIN, True, id="a method without a body"),
+        pytest.param(_ASKED, response(b"1"), False, id="no date"),
+        pytest.param(_ASKED, response(b"1", _DATE, version=b"1.0"), False, id="1.0, not kept"),
+        pytest.param(_ASKED, response(b"1", _DATE, b"Connection: close"), False, id="the app closes"),
+        pytest.param(_ASKED, _PLAIN + b"x", False, id="a byte too many"),
+        pytest.param(_ASKED, _PLAIN + _PLAIN, False, id="two responses"),
+        pytest.param(_ASKED, response(b"1" * 20_000, _DATE), False, id="a large one"),
+        pytest.param(
+            _ASKED,
+            response(chunks([b"12"]), _DATE, b"Transfer-Encoding: chunked", length=False),
+            False,
+            id="chunked",
+        ),
+        pytest.param(request(method=b"POST", body=b"12"), _PLAIN, False, id="a request with a body"),
+        pytest.param(request(b"/", b"Connection: close"), _PLAIN, False, id="the client closes"),
+        pytest.param(request(version=b"1.0"), _PLAIN, False, id="a client of 1.0"),
+        pytest.param(
+            request(b"/", b"Connection: upgrade", b"Upgrade: echo"), _PLAIN, False, id="an upgrade declined"
+        ),
+        pytest.param(
+            request(method=b"HEAD"),
+            b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n%b\r\n\r\n" % _DATE,
+            False,
+            id="HEAD",
+        ),
+        pytest.param(request(method=b"HEAD"), response(b"", _DATE), False, id="HEAD of what is empty"),
+    ],
+)
+@on_both_loops
+async def test_a_response_that_comes_whole_is_what_it_is_in_pieces(
+    world: World,
+    asked: bytes,
+    answer: bytes,
+    is_at_once: bool,  # noqa: FBT001  a case
+) -> None:
+    """There is a shorter way for it, which must lead to the same: bytes, counts, and what becomes of both ends."""
+
+    async def script(it: AppConnection) -> None:
+        while True:
+            await it.request()
+            if len(world.app.requests) % 2:
+                await it.send(answer[:1])
+                await eventually(lambda: any(one.reader.has_begun for one in world.server.upstreams))
+                await it.send(answer[1:])
+            else:
+                await it.send(answer)
+
+    await world.serve(script)
+    server, method = world.server, asked.partition(b" ")[0]
+    whole: list[bool] = []
+    is_all = Exchange._is_all
+
+    def seen(exchange: Exchange, data: bytes) -> bool:
+        taken = is_all(exchange, data)
+        if data == answer:
+            whole.append(taken)
+        return taken
+
+    async def outcome() -> list[object]:
+        client = await world.client()
+        await client.send(asked)
+        got = await client.response(method=method)
+        stats = server.stats
+        counts = [sum(stats.durations), sum(stats.app_waits), stats.bytes_out, stats.responses]
+        left = [server.connections.census()[State.IDLE], len(server.pool), len(server.upstreams)]
+        for downstream in server.connections:
+            downstream.cut()
+        await eventually(lambda: not server.connections)
+        server.stats = Stats()
+        server.pool.close()
+        server.pool.is_closed = False
+        await eventually(lambda: not server.upstreams)
+        return [got.status, got.lines, got.body, got.is_cut, counts, left]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Exchange, "_is_all", seen)
+        in_pieces = await outcome()
+        assert await outcome() == in_pieces
+    assert whole == ([is_at_once] if len(answer) < 20_000 else [])
 
 
 @on_both_loops

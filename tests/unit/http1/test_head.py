@@ -904,7 +904,7 @@ def test_what_a_response_parser_remembers_is_bounded(monkeypatch: pytest.MonkeyP
     for number in range(10):
         block = b"HTTP/1.1 200 OK\r\nX: %d" % number
         assert parser.parse(block) is parser.parse(block)
-        assert len(parser._known) <= 3
+        assert len(parser.known) <= 3
     long = b"HTTP/1.1 200 OK\r\nX: " + b"a" * 3000
     assert parser.parse(long) is not parser.parse(long)
 

@@ -31,18 +31,18 @@ def test_with_a_hint_it_goes_a_second_before_that() -> None:
 
 @pytest.mark.parametrize("announced_s", [0, 1])
 def test_an_announced_second_is_too_short_to_keep_it(announced_s: int) -> None:
-    pool, connection = Pool(is_fifo=False), Connection(idle_until_s(announced_s, 100))
+    pool, connection = Pool[Connection](is_fifo=False), Connection(idle_until_s(announced_s, 100))
     pool.put(connection, 100)
     assert connection.is_closed
     assert len(pool) == 0
 
 
 def test_an_empty_pool_has_none() -> None:
-    assert Pool(is_fifo=False).take(0) is None
+    assert Pool[Connection](is_fifo=False).take(0) is None
 
 
 def test_lifo_takes_the_one_that_came_last() -> None:
-    pool = Pool(is_fifo=False)
+    pool = Pool[Connection](is_fifo=False)
     first, second = Connection(), Connection()
     pool.put(first, 0)
     pool.put(second, 0)
@@ -50,7 +50,7 @@ def test_lifo_takes_the_one_that_came_last() -> None:
 
 
 def test_fifo_takes_the_one_that_waited_longest() -> None:
-    pool = Pool(is_fifo=True)
+    pool = Pool[Connection](is_fifo=True)
     first, second = Connection(), Connection()
     pool.put(first, 0)
     pool.put(second, 0)
@@ -58,7 +58,7 @@ def test_fifo_takes_the_one_that_waited_longest() -> None:
 
 
 def test_one_whose_time_is_over_is_closed_instead_of_taken() -> None:
-    pool = Pool(is_fifo=False)
+    pool = Pool[Connection](is_fifo=False)
     good, late = Connection(20), Connection(10)
     pool.put(good, 0)
     pool.put(late, 0)
@@ -68,7 +68,7 @@ def test_one_whose_time_is_over_is_closed_instead_of_taken() -> None:
 
 
 def test_one_that_has_become_unusable_is_closed_instead_of_taken() -> None:
-    pool, connection = Pool(is_fifo=False), Connection()
+    pool, connection = Pool[Connection](is_fifo=False), Connection()
     pool.put(connection, 0)
     connection.is_usable = False
     assert pool.take(1) is None
@@ -76,7 +76,7 @@ def test_one_that_has_become_unusable_is_closed_instead_of_taken() -> None:
 
 
 def test_expire_closes_those_whose_time_is_over() -> None:
-    pool = Pool(is_fifo=False)
+    pool = Pool[Connection](is_fifo=False)
     connections = [Connection(until_s) for until_s in (5, 15, 10)]
     for connection in connections:
         pool.put(connection, 0)
@@ -86,7 +86,7 @@ def test_expire_closes_those_whose_time_is_over() -> None:
 
 
 def test_one_that_the_app_closed_is_forgotten() -> None:
-    pool, connection = Pool(is_fifo=False), Connection()
+    pool, connection = Pool[Connection](is_fifo=False), Connection()
     pool.put(connection, 0)
     pool.discard(connection)
     assert pool.take(1) is None
@@ -94,7 +94,7 @@ def test_one_that_the_app_closed_is_forgotten() -> None:
 
 
 def test_forgetting_one_that_is_not_there_does_no_harm() -> None:
-    pool, connection = Pool(is_fifo=False), Connection()
+    pool, connection = Pool[Connection](is_fifo=False), Connection()
     pool.put(connection, 0)
     pool.discard(Connection())
     assert pool.take(1) is connection
@@ -102,7 +102,7 @@ def test_forgetting_one_that_is_not_there_does_no_harm() -> None:
 
 def test_closing_closes_all_and_whatever_comes_back() -> None:
     """The app's own server.close() waits for every connection of ours."""
-    pool, idle, busy = Pool(is_fifo=True), Connection(), Connection()
+    pool, idle, busy = Pool[Connection](is_fifo=True), Connection(), Connection()
     pool.put(idle, 0)
     pool.close()
     pool.put(busy, 1)
@@ -120,7 +120,7 @@ def test_what_is_taken_is_usable_and_no_connection_is_lost(
     *, is_fifo: bool, steps: list[tuple[str, float]]
 ) -> None:
     """Each connection is idle in the pool, given out, or closed: none is forgotten open."""
-    pool, now_s = Pool(is_fifo=is_fifo), 0.0
+    pool, now_s = Pool[Connection](is_fifo=is_fifo), 0.0
     idle: list[Connection] = []
     for step, value in steps:
         now_s += value
@@ -143,7 +143,7 @@ def test_what_is_taken_is_usable_and_no_connection_is_lost(
 
 
 def test_its_repr_tells_how_many_there_are() -> None:
-    pool = Pool(is_fifo=False)
+    pool = Pool[Connection](is_fifo=False)
     pool.put(Connection(), 0)
     assert repr(pool) == "Pool(1 idle)"
     pool.close()
