@@ -293,8 +293,8 @@ def response(
         date_line: ``Date: ...``, added where the app sent none (RFC 9110 section 6.6.1).
         kept: from ``kept_lines``; already in ``head.wire``.
     """
-    if not close and client_minor and head.has_date:
-        return head.wire
+    if client_minor and head.has_date:
+        return head.closing if close else head.wire
     lines = [head.status_line, *head.lines]
     if not client_minor and head.is_chunked:
         lines = [line for line in lines if line[:18].lower() != b"transfer-encoding:"]

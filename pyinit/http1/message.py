@@ -163,11 +163,13 @@ class ResponseHead:
         has_date: whether a Date came along.
         is_event_stream: whether, as an answer to a GET, it is one that can be followed (see http1.sse).
         wire: the whole head as it goes to an HTTP/1.1 client that is kept; with Date where the app sent it.
-        plain_bytes: of the body that follows, where ``wire`` is what goes out and both connections are kept, unless the
-            request has it otherwise; None where there is more to it.
+        closing: the same to one that is not kept.
+        plain_bytes: of the body that follows, where one of the two is what goes out and the app's connection is kept,
+            unless the request has it otherwise; None where there is more to it.
     """
 
     __slots__ = (
+        "closing",
         "content_length",
         "has_date",
         "is_chunked",
@@ -195,6 +197,7 @@ class ResponseHead:
     has_date: bool
     is_event_stream: bool
     wire: bytes
+    closing: bytes
     plain_bytes: int | None
 
     def __repr__(self) -> str:

@@ -126,6 +126,7 @@ def _parse_response(  # noqa: C901, PLR0912  one branch per field
     head.is_event_stream = head.status == 200 and head.content_length is None and is_event_stream(kept)
     head.lines = kept
     head.wire = b"\r\n".join([head.status_line, *kept, *kept_lines, b"", b""])
+    head.closing = b"\r\n".join([head.status_line, *kept, b"Connection: close", b"", b""])
     head.plain_bytes = _plain_bytes(head)
     return head
 

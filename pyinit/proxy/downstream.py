@@ -33,6 +33,7 @@ from pyinit.proxy.kernel import (
 from pyinit.proxy.tunnel import Tunnel
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
     from pyinit.errors import DrainAborted
@@ -66,6 +67,11 @@ _ACTIVE, _IDLE, _LINGERING = State.ACTIVE, State.IDLE, State.LINGERING
 class Downstream(asyncio.BufferedProtocol):
     """A client connection.
 
+    Args:
+        server: whose it is.
+        sock: what was accepted.
+        is_raw: of a ``tcp:`` listener.
+
     Attributes:
         state: see above.
         relay: the exchange or tunnel it carries, or its preamble; None between requests.
@@ -87,6 +93,7 @@ class Downstream(asyncio.BufferedProtocol):
         "_last_head",
         "_owed_until",
         "_reader",
+        "_sock",
         "_unread_bytes",
         "_unsent_bytes",
         "_write_paused_s",
@@ -110,8 +117,9 @@ class Downstream(asyncio.BufferedProtocol):
     gate: ReadGate
     forwarder: Forwarder
 
-    def __init__(self, server: ProxyServer, *, is_raw: bool) -> None:
+    def __init__(self, server: ProxyServer, sock: socket.socket | None = None, *, is_raw: bool) -> None:
         self.server = server
+        self._sock = sock
         self.state = State.NEW
         self.relay: Relay | None = None
         self.peer = ""
@@ -217,7 +225,7 @@ class Downstream(asyncio.BufferedProtocol):
         self.is_write_paused = True
         self._write_paused_s = self.server.now_s()
         try:
-            self._unread_bytes = undelivered_bytes(self.transport)
+            self._unread_bytes = undelivered_bytes(self.transport, self._sock)
             relay = self.relay
             if relay is not None and relay.upstream is not None:
                 relay.upstream.gate.hold(PEER_IS_FULL)
@@ -500,14 +508,14 @@ class Downstream(asyncio.BufferedProtocol):
 
     def _end_unasked(self) -> None:
         """The client has ended with no request under way; the answer to its last may be."""
-        if undelivered_bytes(self.transport):
+        if undelivered_bytes(self.transport, self._sock):
             self.close_gracefully()
         else:
             self.transport.close()
 
     def _end_lingering(self) -> None:
         """Both FINs are out; what is not acknowledged keeps the connection until it is."""
-        if not undelivered_bytes(self.transport):
+        if not undelivered_bytes(self.transport, self._sock):
             self.transport.close()
 
     def expire(self, error: DrainAborted) -> None:
@@ -522,7 +530,9 @@ class Downstream(asyncio.BufferedProtocol):
 
     def give_up(self) -> None:
         """Our own end: what the client's kernel has not acknowledged goes with us (design 6), and counts as cut."""
-        if self.undelivered is not None and undelivered_bytes(self.transport) > 1:  # one is our FIN
+        if (
+            self.undelivered is not None and undelivered_bytes(self.transport, self._sock) > 1
+        ):  # one is our FIN
             self.undelivered()
         self.transport.abort()
 
@@ -555,7 +565,7 @@ class Downstream(asyncio.BufferedProtocol):
         """Once a second, oftener in a drain: has anything taken too long?"""
         config = self.server.config
         if self.is_write_paused and now_s - self._write_paused_s > config.write_timeout_s:
-            undelivered = undelivered_bytes(self.transport)
+            undelivered = undelivered_bytes(self.transport, self._sock)
             # Where memory is used up nobody may keep hold of it by a byte now and then: others wait for that room.
             if undelivered >= self._unread_bytes or self.server.gauge.is_full:
                 self.server.log.info("client.not_reading", peer=self.peer, unread_bytes=undelivered)
@@ -602,7 +612,7 @@ class Downstream(asyncio.BufferedProtocol):
         else:
             if self._is_answer_under_way:
                 # The client has its time from when it has the answer: one that was lost is late.
-                self._is_answer_under_way = bool(undelivered_bytes(self.transport))
+                self._is_answer_under_way = bool(undelivered_bytes(self.transport, self._sock))
                 if self._is_answer_under_way:
                     self.since_s = now_s
             grace_s = server.config.idle_grace_s
@@ -620,7 +630,7 @@ class Downstream(asyncio.BufferedProtocol):
             self.close_gracefully()
 
     def _check_lingering(self, now_s: float) -> None:
-        undelivered = undelivered_bytes(self.transport)
+        undelivered = undelivered_bytes(self.transport, self._sock)
         if undelivered:
             # Written, not yet acknowledged: a slow client, or a slow way. --write-timeout bounds one that takes
             # nothing at all; where it is our own buffer that is full, check() has looked already.

@@ -334,8 +334,8 @@ class Exchange:
     def _is_all(self, data: bytes) -> bool:
         """Whether this is the whole of a response that asks for nothing special; then it is answered and over.
 
-        Most are: known by their head's bytes, of a length that has come with it, to a request that goes on with its
-        connection. Everything else is for ``_response_head``, and so is whatever is not quite like it.
+        Most are: known by their head's bytes, of a length that has come with it, to a whole request. Everything
+        else is for ``_response_head``, and so is whatever is not quite like it.
         """
         upstream, downstream, server, request = self.upstream, self.downstream, self._server, self._head
         assert upstream is not None  # noqa: S101  who else sent this
@@ -347,10 +347,10 @@ class Exchange:
             or not separator
             or upstream.reader.has_begun
             or not upstream.is_usable
-            or not request.keep_alive
             or not request.minor
             or request.upgrade is not None
-            or self._request_body is not None
+            or not self._has_request
+            or (self._request_body is not None and upstream.transport.get_write_buffer_size())
             or request.method == b"HEAD"
             or server.is_stopping
             or server.config.access_log
@@ -360,11 +360,12 @@ class Exchange:
         stats = server.stats
         stats.answered_at_once(head.status, now_s - self._waiting_since_s, now_s - self.began_s)
         stats.bytes_out += len(body)
-        downstream.transport.write(head.wire + body)
+        keep = request.keep_alive
+        downstream.transport.write((head.wire if keep else head.closing) + body)
         self._is_over = True
         self.upstream = None
         upstream.release(now_s, idle_until_s(head.keep_alive_s, now_s))
-        downstream.exchange_ended(now_s, keep=True)
+        downstream.exchange_ended(now_s, keep=keep)
         return True
 
     def _response_head(self, data: bytes) -> None:

@@ -39,17 +39,19 @@ def identify(
     if header is not None and header.source is not None and header.destination is not None:
         return _of(config, _shown(header.source), _shown(header.destination))
     is_believed = header is None or header.is_local
-    if transport.get_extra_info("socket").family == socket.AF_UNIX:
+    local = transport.get_extra_info("sockname")
+    if isinstance(
+        local, str | bytes
+    ):  # of a unix socket: its path. To ask the socket would be a system call more.
         forwarder = _forwarder(
             config.forwarded, config.via, b"", is_believed, b"localhost", b"", config.app_head_max_bytes
         )
         return "unix", forwarder
     peer = transport.get_extra_info("peername")
-    if not peer:
+    if not peer or not local:
         # A reset right behind a request leaves the request to be read, but no name to ask for
         # (getpeername(2): ENOTCONN): whose it is decides what is believed of it.
         return None
-    local = transport.get_extra_info("sockname")
     return _of(
         config, (_unmapped(peer[0]), peer[1]), (_unmapped(local[0]), local[1]), is_believed=is_believed
     )

@@ -18,23 +18,29 @@ _TOTAL_RETRANS_AT, _BYTES_RECEIVED_AT, _DATA_SEGS_IN_AT = 100, 128, 152
 _SAMPLES_TO_FORGET = 10
 
 
-def undelivered_bytes(transport: asyncio.Transport) -> int:
-    """What we wrote and the client's kernel has not acknowledged, our FIN included (SIOCOUTQ, tcp(7))."""
-    return transport.get_write_buffer_size() + _queued_bytes(transport, termios.TIOCOUTQ)
+def undelivered_bytes(transport: asyncio.Transport, sock: socket.socket | None = None) -> int:
+    """What we wrote and the client's kernel has not acknowledged, our FIN included (SIOCOUTQ, tcp(7)).
+
+    Args:
+        transport: the client's connection.
+        sock: its socket, where that is at hand: to make the one that uvloop shows costs a getsockname.
+    """
+    if sock is None:
+        sock = transport.get_extra_info("socket")
+    return transport.get_write_buffer_size() + _queued_bytes(sock, termios.TIOCOUTQ)
 
 
 def unread_bytes(transport: asyncio.Transport) -> int:
     """What has come from the client and we have not read (FIONREAD, tcp(7))."""
-    return _queued_bytes(transport, termios.FIONREAD)
+    return _queued_bytes(transport.get_extra_info("socket"), termios.FIONREAD)
 
 
-def _queued_bytes(transport: asyncio.Transport, request: int) -> int:
+def _queued_bytes(sock: socket.socket | None, request: int) -> int:
     """An ioctl's answer; 0 where the socket has none to give any more."""
-    sock = transport.get_extra_info("socket")
-    if sock is None:
+    if sock is None or (fd := sock.fileno()) < 0:
         return 0
     try:
-        answer = fcntl.ioctl(sock.fileno(), request, b"\0\0\0\0")
+        answer = fcntl.ioctl(fd, request, b"\0\0\0\0")
     except OSError:
         return 0
     return int(struct.unpack("i", answer)[0])

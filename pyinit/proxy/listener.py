@@ -32,6 +32,7 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pyinit.proxy.accepted import accepted_socket
 from pyinit.proxy.syn_queue import cookies_sent, count_handshakes
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Listener:
     Args:
         sock: bound, not listening yet; ours from here on.
         is_raw: a ``tcp:`` address.
-        on_accept: takes each accepted socket.
+        on_accept: takes each accepted socket, which is what the loop needs of one.
         log: for what an operator has to know.
         is_shared: one of several processes' copies of the socket, which another one has listening and, where it
             is a unix socket, unlinks.
@@ -105,6 +106,7 @@ class Listener:
         is_shared: bool = False,
     ) -> None:
         self.sock = sock
+        self._family = int(sock.family)
         self._is_shared = is_shared
         self._accepts_per_turn = _ACCEPTS_PER_TURN_SHARED if is_shared else _ACCEPTS_PER_TURN
         self.is_raw = is_raw
@@ -150,7 +152,7 @@ class Listener:
     def _accept_one(self) -> bool:
         """Accept one connection; False where none waits, or none can be had now."""
         try:
-            accepted, _ = self.sock.accept()
+            fd, _ = self.sock._accept()  # type: ignore[attr-defined]  # noqa: SLF001  not a whole socket
         except (BlockingIOError, InterruptedError):
             return False
         except OSError as problem:
@@ -168,7 +170,7 @@ class Listener:
                 return False
             # accept(2): errors of the connection itself are handed up here; the next one may be well.
             return problem.errno in _ERRORS_OF_ONE_CONNECTION
-        self._on_accept(accepted, self.is_raw)
+        self._on_accept(accepted_socket(fd, self._family, self._loop), self.is_raw)
         return True
 
     def refuse(self) -> None:

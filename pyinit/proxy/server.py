@@ -8,6 +8,7 @@ import os
 import socket
 import time
 import traceback
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pyinit.drain.outcomes import Outcomes
@@ -17,6 +18,7 @@ from pyinit.http1.forward import kept_lines
 from pyinit.http1.probes import is_health_probe
 from pyinit.http1.request import RequestParser
 from pyinit.http1.response import ResponseParser
+from pyinit.proxy.accepted import attach
 from pyinit.proxy.downstream import Downstream
 from pyinit.proxy.flow import MEMORY, MemoryGauge
 from pyinit.proxy.identity import identify
@@ -197,8 +199,14 @@ class ProxyServer:
     # -- connections -----------------------------------------------------------------------------------------
 
     def _accepted(self, sock: socket.socket, is_raw: bool) -> None:  # noqa: FBT001  a callback's arguments
+        made: list[Downstream] = []
+
+        def make() -> Downstream:
+            made.append(Downstream(self, sock, is_raw=is_raw))
+            return made[0]
+
         self._attaching_count += 1
-        self._task(self._attach(sock, is_raw=is_raw))
+        attach(self._loop.connect_accepted_socket(make, sock), sock, partial(self._attached, made))
         if self._is_at_limit():
             if not self._is_paused:
                 self.warn_rarely("listener.at_limit", max_connections=self.config.max_connections)
@@ -206,26 +214,18 @@ class ProxyServer:
             for listener in self.listeners:
                 listener.pause()
 
-    async def _attach(self, sock: socket.socket, *, is_raw: bool) -> None:
-        made: list[Downstream] = []
-
-        def make() -> Downstream:
-            made.append(Downstream(self, is_raw=is_raw))
-            return made[0]
-
-        try:
-            await self._loop.connect_accepted_socket(make, sock)
-        except OSError as problem:
+    def _attached(self, made: list[Downstream], problem: Exception | None) -> None:
+        # One that has entered counts as a connection from then on: twice, and a limit is reached at half of it.
+        if not made or not made[0].has_entered:
+            self._attaching_count -= 1
+        if isinstance(problem, OSError):
             self.log.debug("connection.lost_at_accept", reason=str(problem))
-            sock.close()
-        except Exception:
-            sock.close()
-            raise
-        finally:
-            # One that has entered counts as a connection from then on: twice, and a limit is reached at half of it.
-            if not made or not made[0].has_entered:
-                self._attaching_count -= 1
+        elif problem is not None:
+            self._failed("connect_accepted_socket", problem)
+        if self._is_paused:
             self._resume_accepting()
+        if not self._is_accepting:
+            self._check_quiet()
 
     def _is_at_limit(self) -> bool:
         return len(self.connections) + self._attaching_count >= self.config.max_connections
@@ -440,10 +440,13 @@ class ProxyServer:
     def _task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (problem := task.exception()) is not None:
-            self.stats.callback_faults += 1
-            text = "".join(traceback.format_exception(problem))
-            self.log.error("callback.failed", where=repr(task.get_coro()), traceback=text)
+            self._failed(repr(task.get_coro()), problem)
         self._check_quiet()
+
+    def _failed(self, where: str, problem: BaseException) -> None:
+        self.stats.callback_faults += 1
+        text = "".join(traceback.format_exception(problem))
+        self.log.error("callback.failed", where=where, traceback=text)
 
     def __repr__(self) -> str:
         return f"ProxyServer({self.connections!r}, {self.pool!r}, stopping={self.is_stopping})"
