@@ -26,13 +26,20 @@ if TYPE_CHECKING:
     from pyinit.proxy.config import ProxyConfig
 
 
+# The peer's and our address as the kernel has them, our port, whether the peer is believed: found out once for all
+# connections with the same. The value has the peer's address as it is written in front of a port.
+Known = dict[tuple[str, str, int, bool], tuple[str, Forwarder]]
+_KNOWN_MAX = 128
+
+
 def identify(
-    config: ProxyConfig, transport: asyncio.Transport, header: ProxyHeader | None = None
+    config: ProxyConfig, known: Known, transport: asyncio.Transport, header: ProxyHeader | None = None
 ) -> tuple[str, Forwarder] | None:
     """Who the peer is, for logs, and what its requests are given; None where it has gone already.
 
     Args:
         config: networks that are trusted, and the forwarding mode.
+        known: of this config; grows.
         transport: the client's connection.
         header: the PROXY header in front of it, once it is there.
     """
@@ -52,9 +59,15 @@ def identify(
         # A reset right behind a request leaves the request to be read, but no name to ask for
         # (getpeername(2): ENOTCONN): whose it is decides what is believed of it.
         return None
-    return _of(
-        config, (_unmapped(peer[0]), peer[1]), (_unmapped(local[0]), local[1]), is_believed=is_believed
-    )
+    key = (peer[0], local[0], local[1], is_believed)
+    of_address = known.get(key)
+    if of_address is None:
+        ip = _unmapped(peer[0])
+        _, forwarder = _of(config, (ip, 0), (_unmapped(local[0]), local[1]), is_believed=is_believed)
+        if len(known) >= _KNOWN_MAX:
+            known.clear()
+        of_address = known[key] = (f"[{ip}]" if ":" in ip else ip, forwarder)
+    return f"{of_address[0]}:{peer[1]}", of_address[1]
 
 
 def _of(

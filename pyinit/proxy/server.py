@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pyinit.http1.proxy_protocol import ProxyHeader
     from pyinit.log import ProxyLog
     from pyinit.proxy.config import ProxyConfig
+    from pyinit.proxy.identity import Known
     from pyinit.proxy.relay import Relay
 
 # design 5: 64 KiB each way per connection: what one read can bring, and so what one direction can hold.
@@ -101,6 +102,7 @@ class ProxyServer:
         self._is_quiet = False
         self._is_paused = False
         self._attaching_count = 0
+        self._identities: Known = {}
         self._said: dict[str, tuple[float | None, int]] = {}  # what -> when last, and how often not since
         self._date_second = 0
         self._date_line = b""
@@ -259,7 +261,7 @@ class ProxyServer:
         self, transport: asyncio.Transport, header: ProxyHeader | None = None
     ) -> tuple[str, Forwarder] | None:
         """See identity.identify."""
-        return identify(self.config, transport, header)
+        return identify(self.config, self._identities, transport, header)
 
     # -- the app ---------------------------------------------------------------------------------------------
 

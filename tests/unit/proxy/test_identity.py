@@ -4,7 +4,7 @@ import socket
 from typing import TYPE_CHECKING, cast
 
 from pyinit.proxy.config import ProxyConfig, UpstreamAddress
-from pyinit.proxy.identity import identify
+from pyinit.proxy.identity import Known, identify
 from pyinit.values import Network
 
 if TYPE_CHECKING:
@@ -31,8 +31,12 @@ class Accepted:
         return self._known[name]
 
 
-def forwarder_of(peer: tuple[str, int], local: tuple[str, int] = ("10.0.0.9", 80)) -> "Forwarder":
-    identity = identify(CONFIG, cast("asyncio.Transport", Accepted(peer, local)))
+def forwarder_of(
+    peer: tuple[str, int], local: tuple[str, int] = ("10.0.0.9", 80), known: Known | None = None
+) -> "Forwarder":
+    identity = identify(
+        CONFIG, known if known is not None else {}, cast("asyncio.Transport", Accepted(peer, local))
+    )
     assert identity is not None
     assert identity[0] == f"{peer[0]}:{peer[1]}"
     return identity[1]
@@ -45,3 +49,14 @@ def test_connections_of_an_address_share_what_was_found_out_and_others_do_not() 
     assert forwarder_of(("10.0.0.1", 1), ("10.0.0.9", 81)) is not first
     assert first.is_trusted
     assert not forwarder_of(("192.0.2.1", 1)).is_trusted
+
+
+def test_what_is_known_of_addresses_is_used_again_and_bounded() -> None:
+    known: Known = {}
+    first = forwarder_of(("10.0.0.1", 1), known=known)
+    assert forwarder_of(("10.0.0.1", 2), known=known) is first
+    assert len(known) == 1
+    assert not forwarder_of(("192.0.2.1", 1), known=known).is_trusted
+    for number in range(300):
+        forwarder_of((f"10.0.1.{number % 250}", 1), ("10.0.0.9", 80 + number), known=known)
+        assert len(known) <= 128
