@@ -101,6 +101,7 @@ class ProxyServer:
         self._is_accepting = True
         self._is_quiet = False
         self._is_paused = False
+        self._is_aborted = False
         self._attaching_count = 0
         self._identities: Known = {}
         self._said: dict[str, tuple[float | None, int]] = {}  # what -> when last, and how often not since
@@ -179,6 +180,7 @@ class ProxyServer:
 
     def abort(self) -> None:
         """Close everything at once; the end."""
+        self._is_aborted = True
         for task in self._tasks:
             task.cancel()
         for listener in self.listeners:
@@ -224,6 +226,8 @@ class ProxyServer:
             self.log.debug("connection.lost_at_accept", reason=str(problem))
         elif problem is not None:
             self._failed("connect_accepted_socket", problem)
+        elif self._is_aborted:
+            made[0].give_up()  # accepted in that very turn
         if self._is_paused:
             self._resume_accepting()
         if not self._is_accepting:

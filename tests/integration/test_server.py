@@ -801,6 +801,15 @@ async def test_a_client_that_has_left_before_it_is_accepted_is_trusted_with_noth
     assert [it.get(b"x-forwarded-for") for it in world.app.requests] == [b"127.0.0.1"] * 2
 
 
+@on_both_loops
+async def test_a_connection_accepted_in_the_turn_of_our_end_is_ended_too(world: World) -> None:
+    await world.serve(answering(response(b"x")))
+    client = world.kept(RawClient(socket.create_connection(("127.0.0.1", world.port))))
+    assert world.server.listeners[0]._accept_one()
+    world.server.abort()
+    assert await client.end() in ("fin", "reset")
+
+
 # -- requests that break the rules ---------------------------------------------------------------------------
 
 

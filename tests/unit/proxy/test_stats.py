@@ -28,6 +28,17 @@ def test_a_duration_is_counted_at_the_least_bound_that_it_does_not_exceed(
     assert stats.durations_sum_s == stats.app_waits_sum_s == duration_s
 
 
+def test_an_answer_at_once_counts_as_one_in_steps() -> None:
+    """Whether both times are the same, as mostly, or in two buckets."""
+    for wait_s, duration_s in ((0.02, 0.02), (0.001, 40.0)):
+        steps, at_once = Stats(), Stats()
+        steps.responses[4] += 1
+        steps.app_was_awaited(wait_s)
+        steps.exchange_ended(duration_s)
+        at_once.answered_at_once(404, wait_s, duration_s)
+        assert at_once == steps
+
+
 def test_bounds_rise() -> None:
     assert list(DURATION_BOUNDS_S) == sorted(set(DURATION_BOUNDS_S))
 
