@@ -21,6 +21,7 @@ from pyinit.http1.fields import (
     options_of,
     without_ows_behind,
 )
+from pyinit.http1.host import is_host
 from pyinit.http1.message import RequestHead, Verdict
 
 # Lines known to be well-formed and of no meaning to us. Full, it is emptied: simpler than an eviction order,
@@ -296,7 +297,7 @@ def _request_line(head: RequestHead, line: bytes) -> None:
         head.target = target
     else:
         absolute = abnf.ABSOLUTE_TARGET.fullmatch(target)
-        if absolute is None or absolute[1][:1] in (b"", b":"):
+        if absolute is None or absolute[1][:1] in (b"", b":") or not is_host(absolute[1]):
             raise ProtocolError("a malformed request target (RFC 9112 section 3.2)")
         # RFC 9112 section 3.2.1: to an origin server goes the path alone; section 3.2.4: or "*".
         head.host = absolute[1]
@@ -332,7 +333,7 @@ def _request_fields(  # noqa: C901, PLR0912, PLR0915  one branch per field
             if has_host:
                 raise ProtocolError("Host is given twice (RFC 9112 section 3.2)")
             has_host = True
-            if not abnf.HOST.fullmatch(value):
+            if not is_host(value):
                 raise ProtocolError("a malformed Host (RFC 9110 section 7.2)")
             if head.host and head.host.lower() != value.lower():
                 raise ProtocolError("Host differs from the target's authority (RFC 9112 section 3.2.2)")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import email.utils
 import os
 import socket
 import time
@@ -367,7 +366,7 @@ class ProxyServer:
         second = int(time.time())
         if second != self._date_second:
             self._date_second = second
-            self._date_line = b"Date: " + email.utils.formatdate(second, usegmt=True).encode()
+            self._date_line = b"Date: " + imf_fixdate(second)
         return self._date_line
 
     def _sweep_soon(self) -> None:
