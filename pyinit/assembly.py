@@ -6,15 +6,12 @@ import os
 from typing import TYPE_CHECKING
 
 from pyinit import limits
-from pyinit.init import interpreter, signals, spawn
+from pyinit.init import signals, spawn
 from pyinit.init.signals import Dispositions
 from pyinit.init.spawn import Launch
 from pyinit.log import Sink
 from pyinit.proxy.config import ProxyConfig, UpstreamAddress
-from pyinit.proxy.fleet import Fleet
-from pyinit.proxy.ipc import Configure
 from pyinit.proxy.server import ProxyServer
-from pyinit.proxy.shares import divide
 from pyinit.proxy.steering import Single
 
 if TYPE_CHECKING:
@@ -61,6 +58,11 @@ def build_front(
             on_unreachable=on_unreachable,
         )
         return Single(server, sockets)
+    # Ten milliseconds that a start with one does not need.
+    from pyinit.proxy.fleet import Fleet  # noqa: PLC0415
+    from pyinit.proxy.ipc import Configure  # noqa: PLC0415
+    from pyinit.proxy.shares import divide  # noqa: PLC0415
+
     trusted = tuple(network.text for network in settings.trust)
     # RLIMIT_NOFILE is each process's own, so what follows from it needs no dividing.
     parts = divide(config, count, connections=settings.max_connections)
@@ -92,6 +94,8 @@ def worker_count(settings: Settings) -> int:
 
 def _spawn_worker(link_fd: int, inherited: list[int]) -> int:
     """Fork and exec a worker; returns its pid. Raises SpawnError."""
+    from pyinit.init import interpreter  # noqa: PLC0415  for workers alone
+
     launch = Launch(
         interpreter.command(_WORKER_MODULE, [str(link_fd)]),
         spawn.read_environment(),

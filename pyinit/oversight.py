@@ -8,7 +8,6 @@ import time
 from typing import TYPE_CHECKING
 
 from pyinit import __version__
-from pyinit.admin.state import BudgetState, ChildState, RunState, StopState
 from pyinit.drain import phases
 from pyinit.drain.report import phase_durations_s
 from pyinit.init import signals
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from collections import Counter
     from typing import Protocol
 
+    from pyinit.admin.state import RunState, StopState
     from pyinit.drain.phases import DrainMachine
     from pyinit.front import Start
     from pyinit.init.child import Child
@@ -86,6 +86,8 @@ class Oversight:
         return self._state(await answer, time.monotonic())
 
     def _state(self, now: Snapshot, now_s: float) -> RunState:
+        from pyinit.admin.state import BudgetState, ChildState, RunState  # noqa: PLC0415  of a start 4 ms
+
         start, child = self._start, self._child
         budget = start.budget
         uptime_s = now_s - start.began_s
@@ -127,6 +129,8 @@ class Oversight:
         machine = self._machine
         if machine.began_s is None:
             return None
+        from pyinit.admin.state import StopState  # noqa: PLC0415  the same
+
         signum = machine.stop_signum
         return StopState(
             began_ago_s=now_s - machine.began_s,

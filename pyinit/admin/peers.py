@@ -6,7 +6,6 @@ import os
 import socket
 import struct
 from enum import Enum
-from pathlib import Path
 from typing import NamedTuple
 
 _UCRED = struct.Struct("=iII")
@@ -51,10 +50,11 @@ class Peer(NamedTuple):
         return f"uid {self.uid}, " + (f"pid {self.pid}" if self.pid else "in another PID namespace")
 
 
-def knows_every_user(uid_map: Path = Path("/proc/self/uid_map")) -> bool:
+def knows_every_user(uid_map: str | os.PathLike[str] = "/proc/self/uid_map") -> bool:
     """Whether our user namespace has a number for each user, so that nobody is shown as another."""
     try:
-        rows = [line.split() for line in uid_map.read_text().splitlines()]
+        with open(uid_map) as ranges:
+            rows = [line.split() for line in ranges]
     except OSError:
         return True  # no user namespaces, or no /proc: SO_PEERCRED is all that can be known
     return sum(int(row[2]) for row in rows) >= _ALL_UIDS

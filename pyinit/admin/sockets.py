@@ -6,11 +6,11 @@ namespace, which under host networking is everybody's.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
 import stat
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -36,9 +36,9 @@ _MACHINE_SOCKETS = (
 def uses_host_network() -> bool:
     """Whether we are in a container that shares the machine's network namespace."""
     try:
-        if Path("/proc/self/ns/pid").stat().st_ino == _PID_NAMESPACE_OF_THE_MACHINE:
+        if os.stat("/proc/self/ns/pid").st_ino == _PID_NAMESPACE_OF_THE_MACHINE:
             return False
-        names = Path("/proc/net/unix").read_text(encoding="utf-8", errors="replace")
+        names = os.fsdecode(_unix_sockets())
     except OSError:
         return False
     return any(sign in names for sign in _MACHINE_SOCKETS)
@@ -62,7 +62,7 @@ def open_pair(address: Address) -> tuple[socket.socket, socket.socket | None]:
             return control, _listen_path(path + HEALTH_SUFFIX)
         except OSError:
             control.close()
-            Path(path).unlink(missing_ok=True)
+            _remove(path)
             raise
     for number in range(1, _NAMES_MAX + 1):
         name = path if number == 1 else f"{path}-{number}"
@@ -103,7 +103,7 @@ class SocketFile(NamedTuple):
         try:
             now = os.lstat(self.path)
             if (now.st_dev, now.st_ino) == (self.device, self.inode):
-                Path(self.path).unlink()
+                os.unlink(self.path)
         except OSError:
             return
 
@@ -155,7 +155,7 @@ def _listen_path(path: str) -> socket.socket:
     except OSError as problem:
         if problem.errno != errno.EADDRINUSE or not _is_left_over(path):
             raise
-    Path(path).unlink(missing_ok=True)
+    _remove(path)
     return _listen_unix(path)
 
 
@@ -173,10 +173,21 @@ def _is_left_over(path: str) -> bool:
 def _is_bound(path: str) -> bool:
     """Whether somebody holds the path and does not listen yet: another run that starts at this moment."""
     try:
-        rows = Path("/proc/net/unix").read_bytes().splitlines()
+        rows = _unix_sockets().splitlines()
     except OSError:
         return False
     return any(row.split(maxsplit=7)[7:] == [os.fsencode(path)] for row in rows)
+
+
+def _unix_sockets() -> bytes:
+    """Those of this network namespace, one a line."""
+    with open("/proc/net/unix", "rb") as table:
+        return table.read()
+
+
+def _remove(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def _listen_tcp(address: Address) -> socket.socket:

@@ -31,8 +31,8 @@ COMMON_REQUEST_LINE = re.compile(rb"(GET|POST|HEAD|PUT|PATCH|DELETE) (/[\x21\x22
 # RFC 9112 section 4. The space before an empty reason is let go, as every client does; we send it.
 STATUS_LINE = re.compile(rb"HTTP/1\.([0-9]) ([1-5][0-9][0-9])(?: (" + _FIELD_VALUE + rb"))?")
 
-# RFC 9110 section 7.2, RFC 3986 section 3.2.2: uri-host [":" port], but for an IP literal, which is in ip_literal.py. An
-# empty value is allowed by section 3.2 of RFC 9112. Userinfo never.
+# RFC 9110 section 7.2, RFC 3986 section 3.2.2: uri-host [":" port], but for an IP literal: that is in ip_literal.py.
+# An empty value is allowed by section 3.2 of RFC 9112. Userinfo never.
 _REG_NAME = rb"(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*"
 HOST_NAME = re.compile(_REG_NAME + rb"(?::[0-9]{0,5})?")
 

@@ -12,7 +12,6 @@ one died without a byte and the request is idempotent and had no body (RFC 9110 
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING
 
 from pyinit.drain.outcomes import InFlight, Kind
@@ -36,6 +35,7 @@ from pyinit.proxy.handshake import switched_to
 from pyinit.proxy.pool import idle_until_s
 from pyinit.proxy.tunnel import Tunnel
 from pyinit.proxy.websocket import WebSocketTunnel
+from pyinit.proxy.wording import random_id
 
 if TYPE_CHECKING:
     from pyinit.http1.body import BodyFramer
@@ -133,7 +133,7 @@ class Exchange:
             self._answer_as_last()
             return
         if server.config.adds_request_id and not head.request_id:
-            request_id = str(uuid.uuid4()).encode()
+            request_id = random_id()
             message = downstream.forwarder.request(head, [b"X-Request-Id: " + request_id])
             if request_id in message:  # or there was no room for it
                 self._added_id = request_id

@@ -14,7 +14,6 @@ import os
 import socket
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from pyinit.drain.outcomes import Outcomes
@@ -453,7 +452,7 @@ class Fleet:
     def _unlink(self, sock: socket.socket) -> None:
         path = os.fsdecode(sock.getsockname())
         try:
-            Path(path).unlink()
+            os.unlink(path)
         except OSError as problem:
             self._log.warning("listener.unlink_failed", address=f"unix:{path}", reason=str(problem))
 

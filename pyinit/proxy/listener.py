@@ -29,7 +29,6 @@ import os
 import select
 import socket
 import struct
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyinit.proxy.accepted import accepted_socket
@@ -217,7 +216,7 @@ class Listener:
     def _unlink(self) -> None:
         path = self.sock.getsockname()
         try:
-            Path(path).unlink()
+            os.unlink(path)
         except OSError as problem:
             self._log.warning("listener.unlink_failed", address=self.name, reason=str(problem))
 

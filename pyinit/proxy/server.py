@@ -25,6 +25,7 @@ from pyinit.proxy.listener import Listener
 from pyinit.proxy.pool import Pool
 from pyinit.proxy.stats import Stats
 from pyinit.proxy.upstream import Upstream
+from pyinit.proxy.wording import http_date
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine
@@ -366,7 +367,7 @@ class ProxyServer:
         second = int(time.time())
         if second != self._date_second:
             self._date_second = second
-            self._date_line = b"Date: " + imf_fixdate(second)
+            self._date_line = b"Date: " + http_date(second)
         return self._date_line
 
     def _sweep_soon(self) -> None:

@@ -7,9 +7,10 @@ their own, each of which is again a Single, steered by messages.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import socket
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from pyinit.proxy import survey
@@ -171,7 +172,8 @@ class Single:
             for sock, _ in self._sockets:
                 if sock.family == socket.AF_UNIX and not self._is_shared:
                     # The bind has made the file. Gone already is as well.
-                    Path(sock.getsockname()).unlink(missing_ok=True)
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(sock.getsockname())
                 sock.close()
         self.server.stop_accepting(limit_s)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import socket
 import struct
-from pathlib import Path
 
 _NETLINK_SOCK_DIAG = 4
 _SOCK_DIAG_BY_FAMILY = 20
@@ -25,13 +24,14 @@ _SOCKID_BYTES = 48
 # struct inet_diag_msg: family, state, timer, retransmissions; then the sockid, which begins with the ports.
 _MESSAGE = struct.Struct("=BBBB")
 
-_COUNTERS = Path("/proc/net/netstat")
+_COUNTERS = "/proc/net/netstat"
 
 
 def cookies_sent() -> int:
     """SYN cookies that this network namespace has ever sent, on any port; 0 where it cannot be known."""
     try:
-        rows = [line.split() for line in _COUNTERS.read_text().splitlines() if line.startswith("TcpExt:")]
+        with open(_COUNTERS) as counters:
+            rows = [line.split() for line in counters if line.startswith("TcpExt:")]
         return int(dict(zip(*rows, strict=True))["SyncookiesSent"])
     except (OSError, KeyError, TypeError, ValueError):
         return 0
