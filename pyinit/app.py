@@ -160,8 +160,8 @@ class App:
         self._front.start()
         self._surface.open()
         self._readiness = self._loop.create_task(self._watch_readiness())
-        # What start-up made stays to the end; the collector need not walk it again and again.
-        gc.collect()
+        # What start-up made stays to the end; the collector need not walk it again and again. Nor once now: that takes
+        # 6 ms, in which the app may have come to listen, and finds next to nothing.
         gc.freeze()
         try:
             return await self._done
@@ -259,6 +259,9 @@ class App:
             await waiting
         finally:
             waiting.cancel()
+        self.handle(phases.ChildReady())
+        duration_s = round(monotonic() - self._start.began_s, 3)
+        self._log.info("app.ready", upstream=str(self._start.upstream), duration_s=duration_s)
         exposed = diagnosis.exposed_address(self._start)
         if exposed is not None:
             self._log.warning(
@@ -266,9 +269,6 @@ class App:
                 address=exposed,
                 reason="the app can be reached past the proxy: have it listen on 127.0.0.1",
             )
-        self.handle(phases.ChildReady())
-        duration_s = round(monotonic() - self._start.began_s, 3)
-        self._log.info("app.ready", upstream=str(self._start.upstream), duration_s=duration_s)
 
     @staticmethod
     def _warn_times(limit_s: float) -> list[float]:

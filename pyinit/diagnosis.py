@@ -21,8 +21,10 @@ def is_stranger(start: Start) -> bool:
     if start.child_pid is None or start.upstream.port is None or start.hosts != LOOPBACK:
         return False
     found = [it for it in ports.listening() if it.port == start.upstream.port]
+    if not found or _holds_any({start.child_pid}, found):
+        return False  # as nearly always, and who descends from us is a look at every process there is
     held = ports.inodes(descendants())
-    return bool(found) and held is not None and not any(it.inode in held for it in found)
+    return held is not None and not any(it.inode in held for it in found)
 
 
 def other_port(start: Start) -> str | None:
@@ -39,6 +41,11 @@ def other_port(start: Start) -> str | None:
         if port in public:
             return f"the app listens on the public port {port} itself, beside us: it has to listen on {told}"
     return f"the app listens on port {elsewhere[0]}, not on {told}: give --upstream {elsewhere[0]}"
+
+
+def _holds_any(pids: set[int], found: list[ports.Listening]) -> bool:
+    held = ports.inodes(pids)
+    return held is not None and any(it.inode in held for it in found)
 
 
 def exposed_address(start: Start) -> str | None:

@@ -9,6 +9,10 @@ from __future__ import annotations
 import os
 import socket
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 _LISTEN = "0A"  # TCP_LISTEN in /proc/net/tcp
 
 
@@ -43,13 +47,22 @@ def listening() -> list[Listening]:
     for path, family in (("/proc/net/tcp", socket.AF_INET), ("/proc/net/tcp6", socket.AF_INET6)):
         try:
             with open(path) as table:
-                rows = [row.split() for row in table.readlines()[1:]]
+                next(table, None)
+                found += _at_its_head(table, family)
         except OSError:
             continue
-        for row in rows:
-            if row[3] == _LISTEN:
-                hexadecimal, _, port = row[1].partition(":")
-                found.append(Listening(_ip(hexadecimal, family), int(port, 16), row[9]))
+    return found
+
+
+def _at_its_head(table: Iterable[str], family: int) -> list[Listening]:
+    """Those that listen come first (the kernel's proc_net_tcp), and the rest may be tens of thousands."""
+    found = []
+    for row in table:
+        fields = row.split()
+        if fields[3] != _LISTEN:
+            break
+        hexadecimal, _, port = fields[1].partition(":")
+        found.append(Listening(_ip(hexadecimal, family), int(port, 16), fields[9]))
     return found
 
 

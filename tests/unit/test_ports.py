@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import socket
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pyinit import ports
 from pyinit.ports import Listening
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @pytest.mark.parametrize(
@@ -38,3 +43,23 @@ def test_no_such_process() -> None:
     gone = 1 << 30  # above PID_MAX_LIMIT, 2^22 (proc(5))
     assert ports.inodes({gone}) == set()
     assert repr(Listening("::1", 80, "5")) == "Listening(::1, 80)"
+
+
+def test_of_the_table_what_stands_before_the_first_connection_is_read() -> None:
+    """On a busy machine the rest is tens of thousands of rows, and a start waits for it."""
+    listens = "0: 0100007F:0BB8 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 77 1 0\n"
+    connected = listens.replace(" 0A ", " 01 ")
+
+    def table() -> Iterator[str]:
+        yield listens
+        yield connected
+        raise AssertionError("read on")
+
+    (found,) = ports._at_its_head(table(), socket.AF_INET)
+    assert (found.ip, found.port, found.inode) == ("127.0.0.1", 3000, "77")
+
+
+def test_what_listens_here_is_found_by_its_port_and_inode() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as sock, socket.create_connection(sock.getsockname()):
+        port, inode = sock.getsockname()[1], str(os.fstat(sock.fileno()).st_ino)
+        assert [it.inode for it in ports.listening() if it.port == port] == [inode]
