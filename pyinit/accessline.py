@@ -1,4 +1,4 @@
-"""The JSON line of a request, made by hand: structlog's way to the same takes four times as long."""
+"""The JSON line of a request, field by field: a library's way to the same takes four times as long."""
 
 from __future__ import annotations
 

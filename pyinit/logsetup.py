@@ -1,23 +1,22 @@
-"""structlog's configuration: JSON lines, or a readable form, through a sink that never blocks.
+"""The log's two forms, JSON lines and structlog's readable one, through a sink that never blocks.
 
-The only module that imports structlog. Cached, level-filtering loggers that write bytes; nothing of the standard
-library's logging in between (structlog's own advice on performance).
+The only module that imports structlog, and only for its form: see jsonlines. Cached loggers that write bytes; nothing
+of the standard library's logging in between (structlog's own advice on performance).
 """
 
 from __future__ import annotations
 
-import json
-import logging
 import os
 from typing import TYPE_CHECKING, cast
 
-import structlog
-
 from pyinit.accessline import EVENT, AccessLines
+from pyinit.jsonlines import JsonLines
 from pyinit.log import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import structlog
 
     from pyinit.log import EventLog
     from pyinit.logbatch import BatchSink
@@ -46,7 +45,7 @@ class LeveledLog:
     """A ProxyLog whose level can change while it runs.
 
     Args:
-        logger: a bound one of structlog's.
+        logger: writes events of every level.
         level: the least that is logged.
         access: writes a request's line; at the level ``info``.
 
@@ -95,45 +94,43 @@ def configure(log_format: str, level: str, sink: BatchSink, **bound: object) -> 
         sink: where the lines go.
         bound: fields of every line.
     """
-    shared: list[structlog.typing.Processor] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    has_json = is_json(log_format)
-    if has_json:
-        shared.append(structlog.processors.JSONRenderer(serializer=_to_json))
+    if is_json(log_format):
+        log = LeveledLog(JsonLines(sink.write, bound), level, AccessLines(sink.write_soon, bound).access)
     else:
-        renderer = structlog.dev.ConsoleRenderer(colors=_has_colors(), pad_event_to=24, sort_keys=False)
-        shared += [_make_printable, renderer]
+        events = _readable(sink, bound)
+
+        def access(**fields: object) -> None:
+            rounded = {name: round(it, 6) if isinstance(it, float) else it for name, it in fields.items()}
+            events.info(EVENT, **rounded)
+
+        log = LeveledLog(events, level, access)
+    sink.on_flow = lambda count: log.warning("log.dropped", lines=count)
+    return log
+
+
+def _readable(sink: BatchSink, bound: dict[str, object]) -> EventLog:
+    import logging  # noqa: PLC0415  loaded already
+
+    import structlog  # noqa: PLC0415  see jsonlines
+
     logger = structlog.wrap_logger(
         _SinkLogger(sink),
-        processors=shared,
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _make_printable,
+            structlog.dev.ConsoleRenderer(colors=_has_colors(), pad_event_to=24, sort_keys=False),
+        ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         context_class=dict,
         cache_logger_on_first_use=True,
     )
-    events = cast("EventLog", logger.bind(**bound))
-
-    def readable_access(**fields: object) -> None:
-        rounded = {name: round(it, 6) if isinstance(it, float) else it for name, it in fields.items()}
-        events.info(EVENT, **rounded)
-
-    access = AccessLines(sink.write_soon, bound).access if has_json else readable_access
-    log = LeveledLog(events, level, access)
-    sink.on_flow = lambda count: log.warning("log.dropped", lines=count)
-    return log
+    return cast("EventLog", logger.bind(**bound))
 
 
 def _has_colors(fd: int = 2) -> bool:
     """On a terminal that has them, unless the user would rather not: no-color.org has the variable, not empty."""
     return os.isatty(fd) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-
-
-def _to_json(event: object, **_: object) -> str:
-    """One line: JSON escapes every line break, so no request can forge an event of its own."""
-    line = json.dumps(event, ensure_ascii=True, separators=(",", ":"), default=str)
-    # It lets DEL stand as it is; a terminal that shows the file need not.
-    return line.replace("\x7f", "\\u007f")
 
 
 def _make_printable(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

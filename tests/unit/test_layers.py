@@ -90,7 +90,8 @@ RULES: dict[str, Rule] = {
     "diagnosis": Rule(ours=("front", "ports", "init.processes"), never=frozenset(("asyncio",))),
     "logbatch": Rule(ours=("log",)),
     "accessline": Rule(),
-    "logsetup": Rule(ours=("accessline", "log", "logbatch"), others=frozenset(("structlog",))),
+    "jsonlines": Rule(),
+    "logsetup": Rule(ours=("accessline", "jsonlines", "log", "logbatch"), others=frozenset(("structlog",))),
     "app": Rule(
         ours=("admin.surface", "oversight",
               "assembly", "diagnosis", "front", "limits", "logsetup", "ports", "settings", "values", "platform",
