@@ -1,6 +1,6 @@
-"""Who listens where: read from /proc, to say in one line why an app cannot be reached, or can from outside.
+"""Who listens where, as the kernel tells, to say in one line why an app cannot be reached, or can from outside.
 
-Everything here is diagnosis: where /proc does not tell (another user's process, no /proc at all) the answer is
+Everything here is diagnosis: where it does not tell (another user's process, no /proc at all) the answer is
 "unknown", and nothing is refused on that ground.
 """
 
@@ -8,12 +8,21 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
+
+from pyinit.proxy.sock_diag import dump
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _LISTEN = "0A"  # TCP_LISTEN in /proc/net/tcp
+_LISTEN_STATE = 10
+# The beginning of struct inet_diag_msg: family, state, timer, retransmissions, local port, the peer's, local address;
+# and its last word, after the peer's address, interface, cookie and four counters.
+_DIAG = struct.Struct("!BBBBHH16s")
+_DIAG_INODE = struct.Struct("=I")
+_DIAG_INODE_AT = 68
 
 
 class Listening:
@@ -46,12 +55,33 @@ def listening() -> list[Listening]:
     found = []
     for path, family in (("/proc/net/tcp", socket.AF_INET), ("/proc/net/tcp6", socket.AF_INET6)):
         try:
-            with open(path) as table:
-                next(table, None)
-                found += _at_its_head(table, family)
-        except OSError:
-            continue
+            found += _from_diag(family)
+        except OSError:  # a seccomp profile
+            found += _from_table(path, family)
     return found
+
+
+def _from_diag(family: int) -> list[Listening]:
+    """The kernel's list of those alone: a start waits for it."""
+    found = []
+    for message in dump(family, 1 << _LISTEN_STATE):
+        if len(message) < _DIAG_INODE_AT + _DIAG_INODE.size:
+            continue
+        _, state, _, _, port, _, address = _DIAG.unpack_from(message)
+        if state == _LISTEN_STATE:
+            packed = address[:4] if family == socket.AF_INET else address
+            (inode,) = _DIAG_INODE.unpack_from(message, _DIAG_INODE_AT)
+            found.append(Listening(socket.inet_ntop(family, packed), port, str(inode)))
+    return found
+
+
+def _from_table(path: str, family: int) -> list[Listening]:
+    try:
+        with open(path) as table:
+            next(table, None)
+            return _at_its_head(table, family)
+    except OSError:
+        return []
 
 
 def _at_its_head(table: Iterable[str], family: int) -> list[Listening]:

@@ -86,7 +86,7 @@ RULES: dict[str, Rule] = {
         never=BEFORE_EXEC,
     ),
     "limits": Rule(never=frozenset(("asyncio",))),
-    "ports": Rule(never=frozenset(("asyncio",))),
+    "ports": Rule(ours=("proxy.sock_diag",), never=frozenset(("asyncio",))),
     "diagnosis": Rule(ours=("front", "ports", "init.processes"), never=frozenset(("asyncio",))),
     "logbatch": Rule(ours=("log",)),
     "accessline": Rule(),

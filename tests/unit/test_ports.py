@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from typing import TYPE_CHECKING
 
@@ -57,9 +56,3 @@ def test_of_the_table_what_stands_before_the_first_connection_is_read() -> None:
 
     (found,) = ports._at_its_head(table(), socket.AF_INET)
     assert (found.ip, found.port, found.inode) == ("127.0.0.1", 3000, "77")
-
-
-def test_what_listens_here_is_found_by_its_port_and_inode() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as sock, socket.create_connection(sock.getsockname()):
-        port, inode = sock.getsockname()[1], str(os.fstat(sock.fileno()).st_ino)
-        assert [it.inode for it in ports.listening() if it.port == port] == [inode]

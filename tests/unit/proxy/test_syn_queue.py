@@ -6,7 +6,7 @@ from typing import Self
 
 import pytest
 
-from pyinit.proxy import syn_queue
+from pyinit.proxy import sock_diag, syn_queue
 
 HEADER = struct.Struct("=IHHII")
 SOCK_DIAG_BY_FAMILY, DONE, ERROR = 20, 3, 2
@@ -61,7 +61,9 @@ DATAGRAMS = [
     ("datagram", "count", "is_last"), [row[1:] for row in DATAGRAMS], ids=[row[0] for row in DATAGRAMS]
 )
 def test_a_datagram_of_the_dump(datagram: bytes, count: int, *, is_last: bool) -> None:
-    assert syn_queue._count(datagram, 8080) == (count, is_last)
+    found, was_last = sock_diag.messages(datagram)
+    assert sum(syn_queue._is_handshake(it, 8080) for it in found) == count
+    assert was_last is is_last
 
 
 @pytest.mark.parametrize("number", [errno.EPERM, errno.ENOENT, errno.EOPNOTSUPP])
@@ -69,13 +71,14 @@ def test_a_refusal_is_an_error_with_its_number(number: int) -> None:
     """The caller then waits a fixed time instead of believing that there are none."""
     refusal = message(ERROR, struct.pack("=i", -number) + bytes(16))
     with pytest.raises(OSError, match="sock_diag refused") as refused:
-        syn_queue._count(refusal, 8080)
+        sock_diag.messages(refusal)
     assert refused.value.errno == number
 
 
 def test_a_message_that_claims_no_length_does_not_hold_us_up() -> None:
     broken = HEADER.pack(0, SOCK_DIAG_BY_FAMILY, 0, 1, 0) + bytes(72)
-    assert syn_queue._count(broken + RECORDED_DONE, 8080)[0] == 0
+    found, _ = sock_diag.messages(broken + RECORDED_DONE)
+    assert not any(syn_queue._is_handshake(it, 8080) for it in found)
 
 
 class Link:
@@ -109,7 +112,7 @@ def test_a_dump_is_read_to_its_end_and_added_up(monkeypatch: pytest.MonkeyPatch)
     link = Link(
         sock(SYN_RECV, 8080) + sock(SYN_RECV, 8080), sock(SYN_RECV, 8080), RECORDED_DONE, sock(SYN_RECV, 8080)
     )
-    monkeypatch.setattr("pyinit.proxy.syn_queue.socket.socket", lambda *_: link)
+    monkeypatch.setattr("pyinit.proxy.sock_diag.socket.socket", lambda *_: link)
     assert syn_queue.count_handshakes(2, 8080) == 3
     assert link.timeout_s
     (query,) = link.sent
