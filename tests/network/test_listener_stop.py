@@ -53,7 +53,7 @@ EACH_COUNT = pytest.mark.parametrize("workers", ["1", "2"], ids=["alone", "two w
 
 def refused(*names: str) -> tuple[str, ...]:
     """Words before a command that the kernel refuses these to."""
-    return (sys.executable, f"{ROOT}/tests/support/seccomp.py", *names, "--")
+    return (sys.executable, "-P", f"{ROOT}/tests/support/seccomp.py", *names, "--")
 
 
 def newcomers(link: Link, address: tuple[str, int]) -> Newcomers:
