@@ -25,7 +25,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -176,13 +176,13 @@ class Run:
             ):
                 by_state[f"{slow:,} slow downloads"] = _steady(one.pid)
 
-    def start(self, installation: Installation, *, turns: int) -> None:
-        """Rows of proxy_start.py."""
+    def start(self, installations: Mapping[str, Installation], *, turns: int) -> None:
+        """Rows of proxy_start.py, by turns."""
         refusal = HELLO.refusal()
         if refusal:
             self._note(f"no app is started: {refusal}")
         for turn in range(self._first_turn, turns):
-            for row in proxy_start.starts(installation, has_node=refusal is None):
+            for row in proxy_start.starts(installations, has_node=refusal is None):
                 seconds = row.once()
                 if turn >= 0:
                     self._report.starts.setdefault(row.title, []).append(seconds)
@@ -280,8 +280,9 @@ def _measured(options: argparse.Namespace) -> Report:
         folder.chmod(0o755)
         own = Installation(folder / "venv", packages=PACKAGES)
         ours = [pyinit(own), pyinit(own, workers=2, name="pyinit-2", note=", 2 workers")]
+        trees = {"": own}
         for tree, path in options.tree:
-            other = Installation(folder / f"venv-{tree}", tree=path, packages=PACKAGES)
+            other = trees[f" ({tree})"] = Installation(folder / f"venv-{tree}", tree=path, packages=PACKAGES)
             ours.append(pyinit(other, name=tree, note=f" ({tree})"))
         here = _here([*ours, *OTHERS], options.proxies + [tree for tree, _ in options.tree], report)
         loads = [
@@ -304,7 +305,7 @@ def _measured(options: argparse.Namespace) -> Report:
         if "memory" in options.sections:
             run.memory(here, idle, slow)
         if "start" in options.sections:
-            run.start(own, turns=2 if quick else 15)
+            run.start(trees, turns=2 if quick else max(turns, 15))
         report.notes.append(f"load average at the end {os.getloadavg()[0]:.1f}")
         keep()
     return report

@@ -12,7 +12,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from measuring import PATIENCE_S, Installation, Process
@@ -36,24 +36,40 @@ class Start:
     once: Callable[[], float]
 
 
-def starts(installation: Installation, *, has_node: bool) -> list[Start]:
-    """All rows; the app's where there is Node."""
-    python, pyinit = installation.python, installation.pyinit
-    front = [pyinit, "--listen"]
+def starts(installations: Mapping[str, Installation], *, has_node: bool) -> list[Start]:
+    """All rows; the app's where there is Node.
+
+    Args:
+        installations: by what stands behind the title of each of their rows; the first one's interpreter is measured.
+        has_node: whether there is.
+    """
+    python = next(iter(installations.values())).python
     rows = [
         Start("`python3 -I -S -c pass`, the whole run", lambda: _run([python, "-I", "-S", "-c", "pass"])),
         Start("`python3 -c 'import uvloop'`, the whole run", lambda: _run([python, "-c", "import uvloop"])),
-        Start("init mode, the child's first byte", lambda: _first_byte([pyinit, "-s", "--", "/bin/echo"])),
+    ]
+    if has_node:
+        rows.append(Start("Node alone, ready", lambda: _ready(lambda port: ["node", *_hello(port)])))
+    for note, installation in installations.items():
+        rows += _of_pyinit(installation.pyinit, note, has_node=has_node)
+    return rows
+
+
+def _of_pyinit(pyinit: str, note: str, *, has_node: bool) -> list[Start]:
+    front = [pyinit, "--listen"]
+    rows = [
         Start(
-            "front mode, the child's first byte",
+            f"init mode, the child's first byte{note}", lambda: _first_byte([pyinit, "-s", "--", "/bin/echo"])
+        ),
+        Start(
+            f"front mode, the child's first byte{note}",
             lambda: _first_byte([*front, f"{_HOST}:{_free_port()}", "--", "/bin/echo"]),
         ),
     ]
     if has_node:
-        rows += [
-            Start("Node alone, ready", lambda: _ready(lambda port: ["node", *_hello(port)])),
+        rows.append(
             Start(
-                "front mode with it, ready",
+                f"front mode with it, ready{note}",
                 lambda: _ready(
                     lambda port: [
                         *front,
@@ -62,8 +78,8 @@ def starts(installation: Installation, *, has_node: bool) -> list[Start]:
                         *("--", "node", *_hello(app_port)),
                     ]
                 ),
-            ),
-        ]
+            )
+        )
     return rows
 
 
