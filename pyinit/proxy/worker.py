@@ -60,6 +60,7 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._said_opened_s = 0.0
         self._said_unreachable_s: float | None = None
+        self._unreachable_due: asyncio.TimerHandle | None = None
         self._said_quiet = False
         self._next_report: asyncio.TimerHandle | None = None
         self._pool_closing: asyncio.Task[None] | None = None
@@ -145,10 +146,21 @@ class Worker:
             self._send(ipc.ConnectionOpened())
 
     def _app_unreachable(self) -> None:
+        """Said once a second; what comes sooner is said at its end, as it may be the last that finds nobody."""
+        if self._unreachable_due is not None:
+            return
         now_s = self._loop.time()
-        if self._said_unreachable_s is None or now_s - self._said_unreachable_s >= _UNREACHABLE_EVERY_S:
-            self._said_unreachable_s = now_s
-            self._send(ipc.AppUnreachable())
+        last_s = self._said_unreachable_s
+        wait_s = 0.0 if last_s is None else last_s + _UNREACHABLE_EVERY_S - now_s
+        if wait_s > 0:
+            self._unreachable_due = self._loop.call_later(wait_s, self._say_unreachable)
+        else:
+            self._say_unreachable()
+
+    def _say_unreachable(self) -> None:
+        self._unreachable_due = None
+        self._said_unreachable_s = self._loop.time()
+        self._send(ipc.AppUnreachable())
 
     def _report(self, number: int) -> None:
         now = self._single.snapshot()
