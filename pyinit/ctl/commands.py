@@ -22,6 +22,8 @@ _TIMEOUT_S = 10.0
 _REDRAW_S = 1.0
 _POLL_S = 0.2
 _OUTPUT_GONE = 141  # as SIGPIPE would have it
+# Of the extra pyinit[check].
+_CHECK_LIBRARIES = ("e2b_dockerfile_utils", "jsonschema", "yaml")
 # drain.phases: nothing is in flight any more.
 _DRAINED = ("drained", "stopping", "killing", "done")
 
@@ -30,7 +32,7 @@ ADDR is @NAME, unix:/path or HOST:PORT; else PYINIT_CONTROL, else what listens i
 several the one of this container (its PID namespace).
 
 exit codes: 0 done, ready; 1 not ready, or something was cut; 2 usage; 3 no pyinit there; 4 not allowed; 5 no answer
-in time; 6 what answers is not pyinit. health: 0 ready, 1 anything else.
+in time; 6 what answers is not pyinit. health: 0 ready, 1 anything else. check: 1 errors were found.
 """
 
 
@@ -56,11 +58,12 @@ def _run(words: list[str]) -> int:
         "drain": (_add_drain, "begin the drain; the app is signalled at the stop that follows"),
         "stop": (_add_stop, "as SIGTERM: drain, then stop the app"),
         "log-level": (_add_log_level, "log this and what is above from here on"),
+        "check": (_add_check, "a project's Dockerfile and deployment against the production checklist"),
     }
     parser = _Parser(
         prog="pyinitctl",
         allow_abbrev=False,
-        description="Ask and steer a running pyinit.",
+        description="Ask and steer a running pyinit; check a project.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -72,17 +75,8 @@ def _run(words: list[str]) -> int:
         command = adding.add_parser(
             name, allow_abbrev=False, help=summary, description=summary[0].upper() + summary[1:] + "."
         )
-        # Either side of the command; what stands there is not undone by the other's default.
-        command.add_argument(
-            "--control", metavar="ADDR", default=argparse.SUPPRESS, help="its control socket"
-        )
-        command.add_argument(
-            "--timeout",
-            metavar="S",
-            type=_seconds,
-            default=argparse.SUPPRESS,
-            help="for its answer (10; health 2)",
-        )
+        if name != "check":  # which asks nobody
+            _add_address(command)
         add(command)
     unknown = _first_word(words)
     if unknown is not None and unknown not in commands:
@@ -99,6 +93,18 @@ def _run(words: list[str]) -> int:
         raise Problem(f"a command is needed: {', '.join(commands)}; pyinitctl -h says more", USAGE)
     action: Callable[[argparse.Namespace], int] = arguments.action
     return action(arguments)
+
+
+def _add_address(command: argparse.ArgumentParser) -> None:
+    """Either side of the command; what stands there is not undone by the other's default."""
+    command.add_argument("--control", metavar="ADDR", default=argparse.SUPPRESS, help="its control socket")
+    command.add_argument(
+        "--timeout",
+        metavar="S",
+        type=_seconds,
+        default=argparse.SUPPRESS,
+        help="for its answer (10; health 2)",
+    )
 
 
 def _first_word(words: list[str]) -> str | None:
@@ -279,6 +285,46 @@ def _log_level(given: argparse.Namespace) -> int:
         raise Problem(f"log-level {given.level}: not {problem}", USAGE) from None
     Screen.write(f"log level {says}\n")
     return 0
+
+
+# -- check -----------------------------------------------------------------------------------------------------------
+
+
+def _add_check(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("directory", metavar="DIR", nargs="?", default=".", help="of the project (.)")
+    parser.add_argument("--format", metavar="FORM", default="text", help="text, json or sarif")
+    parser.add_argument(
+        "--ignore", metavar="RULE", action="append", default=[], help="leave a rule out; may be repeated"
+    )
+    parser.add_argument(
+        "--target", metavar="STAGE", default="", help="the stage that is shipped, where it is not the last"
+    )
+    parser.set_defaults(action=_check)
+
+
+def _check(given: argparse.Namespace) -> int:
+    try:
+        from pyinit.check import command  # noqa: PLC0415  tens of milliseconds, and libraries that may not be there
+    except ModuleNotFoundError as missing:
+        if missing.name is None or missing.name.partition(".")[0] not in _CHECK_LIBRARIES:
+            raise
+        raise Problem(
+            f"check needs libraries of its own ({missing.name} is missing): pip install 'pyinit[check]'",
+            USAGE,
+        ) from None
+    screen = Screen()
+    try:
+        text, has_errors = command.run(
+            given.directory,
+            form=given.format,
+            ignored_ids=given.ignore,
+            target=given.target,
+            is_coloured=screen.is_coloured,
+        )
+    except command.UsageError as problem:
+        raise Problem(str(problem), USAGE) from None
+    screen.write(text)
+    return ANSWER_IS_NO if has_errors else 0
 
 
 # -- all -------------------------------------------------------------------------------------------------------------

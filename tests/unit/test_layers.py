@@ -119,7 +119,16 @@ RULES: dict[str, Rule] = {
     "ctl.health": Rule(ours=("ctl.find", "ctl.problem"), never=BEFORE_HEALTH),
     "ctl.find": Rule(ours=("ctl.problem",), lazily=("values",), never=BEFORE_HEALTH),
     "ctl.problem": Rule(stdlib=frozenset()),
+    "ctl.commands": Rule(
+        ours=("ctl.", "values", "__version__"), lazily=("check.command",), never=frozenset(("asyncio",))
+    ),
     "ctl.": Rule(ours=("ctl.", "values", "__version__"), never=frozenset(("asyncio",))),
+    # The libraries of pyinit[check]: for a project's directory, never in an image.
+    "check.dockerfile": Rule(others=frozenset(("e2b_dockerfile_utils",))),
+    "check.dockerignore": Rule(ours=("check.",), others=frozenset(("e2b_dockerfile_utils",))),
+    "check.located": Rule(others=frozenset(("yaml",))),
+    "check.schemas": Rule(ours=("check.",), others=frozenset(("jsonschema",))),
+    "check.": Rule(ours=("check.", "errors", "platform", "settings", "__version__")),
     "dropin.": Rule(ours=("errors", "log", "init.", "dropin.", "__version__"), never=BEFORE_EXEC),
     "init.child": Rule(ours=INIT.ours),
     "init.": INIT,
@@ -260,7 +269,7 @@ def test_every_rule_is_for_something() -> None:
         assert rule in modules or any(module.startswith(rule) for module in modules if rule.endswith("."))
 
 
-@pytest.mark.parametrize("package", ["init", "dropin", "http1", "drain", "proxy", "ctl"])
+@pytest.mark.parametrize("package", ["init", "dropin", "http1", "drain", "proxy", "ctl", "check"])
 def test_a_package_is_a_docstring(package: str) -> None:
     (node,) = ast.parse((PACKAGE / package / "__init__.py").read_text()).body
     assert isinstance(node, ast.Expr)
@@ -301,6 +310,9 @@ def test_a_package_is_a_docstring(package: str) -> None:
         ("ctl.health", "import argparse"),
         ("ctl.main", "from pyinit.ctl import commands"),
         ("ctl.commands", "from pyinit.proxy import stats"),
+        ("ctl.commands", "from pyinit.check import command"),
+        ("check.rules", "import yaml"),
+        ("check.image", "from pyinit.init import signals"),
         ("ctl.client", "import aiohttp"),
     ],
 )

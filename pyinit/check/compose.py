@@ -1,0 +1,305 @@
+"""Compose files: services, and the rules about those that run a Node app or pyinit."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pyinit.check import building, image, images, package, rules, schemas, shell, start
+from pyinit.check.dockerfile import Command
+from pyinit.check.files import Tree, is_for_development, joined, parent
+from pyinit.check.finding import Finding, Level, found
+from pyinit.platform import PLATFORMS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pyinit.check.context import Build
+    from pyinit.check.located import Document
+    from pyinit.check.start import Start
+
+# Docker's, where stop_grace_period says nothing.
+_GRACE_S = 10.0
+_UNITS_S = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DEFAULTED = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*:?-([^}]*)\}")
+
+
+class Service(NamedTuple):
+    """A service of a compose file.
+
+    Attributes:
+        path: of the file.
+        name: its own.
+        value: all keys; of a variant file those of the base file below them.
+        document: with lines.
+        dockerfile: the path of the one it is built from; None for none.
+        context: of the build.
+        target: its stage; empty for the last.
+        names: every service of the file.
+    """
+
+    path: str
+    name: str
+    value: dict[str, Any]
+    document: Document
+    dockerfile: str | None
+    context: str
+    target: str
+    names: dict[str, dict[str, Any]]
+
+    def line(self, *keys: str | int) -> int:
+        """Where a key of it stands."""
+        return self.document.line("services", self.name, *keys)
+
+    @property
+    def has_health_check(self) -> bool | None:
+        """None where it is the image's to say."""
+        check = self.value.get("healthcheck")
+        if not isinstance(check, dict):
+            return None
+        test = check.get("test")
+        if check.get("disable") is True or test in (["NONE"], "NONE"):
+            return False
+        return True if test else None
+
+
+def services(path: str, document: Document, base: Document | None) -> list[Service]:
+    """The services of a file.
+
+    Args:
+        path: of it.
+        document: what was read.
+        base: of a variant (compose.prod.yaml) the file that it is laid over.
+    """
+    own, below = _services(document), _services(base)
+    merged = {name: {**below.get(name, {}), **value} for name, value in own.items()}
+    names = {**below, **merged}
+    found_services = []
+    for name, value in merged.items():
+        dockerfile, context, target = _build(path, value.get("build"))
+        found_services.append(Service(path, name, value, document, dockerfile, context, target, names))
+    return found_services
+
+
+def _services(document: Document | None) -> dict[str, dict[str, Any]]:
+    value = None if document is None else document.value
+    listed = value.get("services") if isinstance(value, dict) else None
+    if not isinstance(listed, dict):
+        return {}
+    return {name: one for name, one in listed.items() if isinstance(one, dict)}
+
+
+def _build(path: str, value: object) -> tuple[str | None, str, str]:
+    if isinstance(value, str):
+        value = {"context": value}
+    if not isinstance(value, dict):
+        return None, ".", ""
+    context = joined(parent(path), _text(value.get("context")) or ".")
+    dockerfile = joined(context, _text(value.get("dockerfile")) or "Dockerfile")
+    return dockerfile, context, _text(value.get("target")) or ""
+
+
+def _text(value: object) -> str | None:
+    """A value as it is without variables of the shell that starts it; None where that is not known."""
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
+        return None
+    text = _DEFAULTED.sub(lambda match: match[1], str(value)).replace("$$", "\0")
+    return None if "$" in text else text.replace("\0", "$")
+
+
+def duration_s(text: str) -> float | None:
+    """Of ``1m30s``; None for no such."""
+    parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)(us|ms|h|m|s)", text)
+    return sum(float(number) * _UNITS_S[unit] for number, unit in parts) if parts else None
+
+
+def environment(tree: Tree, service: Service) -> dict[str, str]:
+    """What is known of a service's own variables."""
+    known: dict[str, str] = {}
+    files = service.value.get("env_file", [])
+    for one in files if isinstance(files, list) else [files]:
+        name = _text(one.get("path") if isinstance(one, dict) else one)
+        text = tree.text(joined(parent(service.path), name)) if name else None
+        for line in (text or "").splitlines():
+            variable, equals, value = line.strip().partition("=")
+            if equals and not variable.startswith("#"):
+                known[variable] = value.strip("\"'")
+    for variable, given in variables(service).items():
+        value_known = _text(given)
+        if value_known is not None:
+            known[variable] = value_known
+    return known
+
+
+def variables(service: Service) -> dict[str, object]:
+    """``environment`` as it stands, in either of its forms."""
+    given = service.value.get("environment")
+    if isinstance(given, dict):
+        return given
+    pairs = [str(entry).partition("=") for entry in given or [] if isinstance(entry, str)]
+    return {name: value for name, equals, value in pairs if equals}
+
+
+def started(tree: Tree, service: Service, build: Build | None) -> Start:
+    """What it starts, by its own entrypoint and command over the image's."""
+    stage = None if build is None else build.stage
+    entrypoint = _command(service, "entrypoint")
+    cmd = _command(service, "command")
+    if stage is not None and entrypoint is None:
+        entrypoint, cmd = stage.entrypoint, cmd or stage.cmd
+    variables_known = {**({} if stage is None else stage.environment), **environment(tree, service)}
+    script_text = (lambda _: None) if build is None else build.script_text
+    return start.read(entrypoint, cmd, variables_known, script_text)
+
+
+def _command(service: Service, key: str) -> Command | None:
+    value = service.value.get(key)
+    if isinstance(value, str):
+        words = shell.split(value.replace("$$", "$"))  # compose splits it itself: there is no shell
+    elif isinstance(value, list) and all(isinstance(word, str) for word in value):
+        words = tuple(word.replace("$$", "$") for word in value)
+    else:
+        return None
+    line = service.line(key)
+    return Command(words, is_shell=False, line=line, end_line=line)
+
+
+def check_form(path: str, document: Document) -> list[Finding]:
+    """Of the whole file, also of one for development."""
+    return schemas.check(path, document, schemas.COMPOSE)
+
+
+def check(tree: Tree, service: Service, build: Build | None) -> Iterator[Finding]:
+    """The rules about one service.
+
+    Args:
+        tree: all files.
+        service: the one.
+        build: the image, where it is built from these files.
+    """
+    path, value = service.path, service.value
+    if build is None and isinstance(name := _text(value.get("image")), str) and images.parse(name).moves:
+        what = f"{service.name}: {name} moves with every release."
+        yield found(rules.BASE_UNPINNED, path, service.line("image"), what)
+    yield from _depends(service)
+    of = started(tree, service, build)
+    is_app = of.is_node or of.settings is not None or (build is not None and build.is_node)
+    if not is_app or is_for_development(service.name):
+        return
+    yield from _start(tree, service, build, of)
+    yield from _grace(service, of)
+    yield from _inits(service, build, of)
+    yield from _health(service, build)
+    yield from _hardening(service)
+    yield from _ports(service, of)
+    for name, text in variables(service).items():
+        if isinstance(text, str) and "$" not in text and building.is_secret_value(name, text):
+            line = service.line("environment", name)
+            what = f"{service.name}: {name} has its value in the file."
+            mend = "secrets:, or ${" + name + "} from the environment of who starts it."
+            yield found(rules.SECRET, path, line, what, level=Level.WARNING, mend=mend)
+
+
+def _start(tree: Tree, service: Service, build: Build | None, of: Start) -> Iterator[Finding]:
+    key = next((key for key in ("command", "entrypoint") if key in service.value), None)
+    has_own = key is not None
+    if has_own or (of.problem and build is not None and not build.start.problem):
+        place = image.Place(service.path, service.line(key or "environment"), 0, f"{service.name}: {key}")
+        yield from image.start_findings(of, place, None if build is None else build.package)
+    signal = service.value.get("stop_signal")
+    if signal is not None and _text(signal) is not None:
+        handled = package.signals_handled(tree, service.context) or frozenset()
+        place = image.Place(service.path, service.line("stop_signal"), 0, f"{service.name}: stop_signal")
+        yield from image.stop_signal_findings(of, str(_text(signal)), handled, place)
+    if image.is_root(_text(service.value.get("user")) or ""):
+        what = f"{service.name}: it runs as root."
+        yield found(rules.USER_ROOT, service.path, service.line("user"), what)
+
+
+def _grace(service: Service, of: Start) -> Iterator[Finding]:
+    settings = of.settings
+    if settings is None or not of.is_front:
+        return
+    given = service.value.get("stop_grace_period")
+    grace_s = _GRACE_S if given is None else duration_s(_text(given) or "")
+    if grace_s is None:
+        return
+    platform = PLATFORMS.get(settings.platform, PLATFORMS["docker"])
+    timeout_s = platform.stop_timeout_s if settings.stop_timeout_s is None else settings.stop_timeout_s
+    line = service.line("stop_grace_period")
+    of_grace = "stop_grace_period" if given is not None else "docker's"
+    mend = f'PYINIT_STOP_TIMEOUT: "{grace_s:g}", or stop_grace_period: {timeout_s:g}s.'
+    if timeout_s > grace_s:
+        what = f"{service.name}: pyinit plans with {timeout_s:g} s, and is killed after {of_grace} {grace_s:g} s."
+        yield found(rules.STOP_TIMEOUT, service.path, line, what, mend=mend)
+    elif timeout_s < grace_s and settings.stop_timeout_s is None:
+        of_grace = f"stop_grace_period is {grace_s:g} s"
+        what = f"{service.name}: {of_grace}, and pyinit, which cannot see it, plans with {timeout_s:g}."
+        yield found(rules.STOP_TIMEOUT, service.path, line, what, level=Level.WARNING, mend=mend)
+
+
+def _inits(service: Service, build: Build | None, of: Start) -> Iterator[Finding]:
+    is_asked = service.value.get("init") is True
+    if is_asked and of.inits:
+        what = f"{service.name}: init: true, and the image has {of.inits[0]}."
+        yield found(rules.INIT_TWICE, service.path, service.line("init"), what)
+    has_own = build is None or "entrypoint" in service.value or "command" in service.value
+    if has_own and not is_asked and not of.inits and of.is_node and not of.bad_script:
+        what = f"{service.name}: no init is PID 1."
+        yield found(rules.INIT_MISSING, service.path, service.line(), what)
+
+
+def _health(service: Service, build: Build | None) -> Iterator[Finding]:
+    own = service.has_health_check
+    if own is False:
+        what = f"{service.name}: the health check is disabled."
+        yield found(rules.HEALTH_OFF, service.path, service.line("healthcheck"), what)
+    elif own is None and build is None:
+        what = f"{service.name}: there is no healthcheck here, and the image is not among these files."
+        yield found(rules.HEALTH_OFF, service.path, service.line(), what, level=Level.INFO)
+
+
+def _hardening(service: Service) -> Iterator[Finding]:
+    value, path = service.value, service.path
+    if value.get("privileged") is True:
+        yield found(rules.PRIVILEGED, path, service.line("privileged"), f"{service.name}: privileged: true.")
+    if value.get("read_only") is not True:
+        yield found(
+            rules.READ_ONLY, path, service.line("read_only"), f"{service.name}: it can write everywhere."
+        )
+    deploy = value.get("deploy")
+    is_swarm = isinstance(deploy, dict) and "restart_policy" in deploy
+    if value.get("restart") in (None, "no", False) and not is_swarm:
+        yield found(rules.RESTART, path, service.line("restart"), f"{service.name}: it is not restarted.")
+    for at, volume in enumerate(value.get("volumes") or []):
+        source = volume.partition(":")[0] if isinstance(volume, str) else ""
+        if isinstance(volume, dict) and volume.get("type") == "bind":
+            source = str(volume.get("source", ""))
+        if service.dockerfile and source in (".", "./", "./src", "./app", "${PWD}", "$PWD"):
+            what = f"{service.name}: {source} is mounted into the container."
+            yield found(rules.SOURCE_MOUNT, path, service.line("volumes", at), what)
+
+
+def _ports(service: Service, of: Start) -> Iterator[Finding]:
+    listening = image.listen_ports(of)
+    targets: dict[int, int] = {}
+    for at, port in enumerate(service.value.get("ports") or []):
+        text = str(port.get("target", "")) if isinstance(port, dict) else str(port)
+        target = text.rpartition(":")[2].partition("/")[0]
+        if target.isdigit():
+            targets.setdefault(int(target), at)
+    if listening and targets and not listening & set(targets):
+        published, at = next(iter(targets.items()))
+        ports = ", ".join(map(str, sorted(listening)))
+        what = f"{service.name}: port {published} is published, and pyinit listens on {ports}."
+        yield found(rules.EXPOSE, service.path, service.line("ports", at), what)
+
+
+def _depends(service: Service) -> Iterator[Finding]:
+    given = service.value.get("depends_on")
+    names = given if isinstance(given, list | dict) else []
+    for at, name in enumerate(names):
+        line = service.line("depends_on", at if isinstance(given, list) else name)
+        if name not in service.names:
+            what = f"{service.name} depends on {name}, which is no service of this file."
+            yield found(rules.DEPENDS, service.path, line, what)

@@ -1,0 +1,371 @@
+"""ECS task definitions, as JSON for the API or in a CloudFormation template, and the rules about their containers."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pyinit.check import building, image, images, rules, schemas, start
+from pyinit.check.dockerfile import Command
+from pyinit.check.finding import Finding, Level, found
+from pyinit.check.located import Document, Open
+from pyinit.platform import PLATFORMS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pyinit.check.context import Build
+    from pyinit.check.start import Start
+
+# ECS's, where stopTimeout says nothing; and the most that Fargate gives.
+_STOP_TIMEOUT_S = 30.0
+_FARGATE_MAX_S = 120.0
+_TYPE = "AWS::ECS::TaskDefinition"
+# What stands beside an app in many tasks.
+_BESIDE = re.compile(
+    r"(xray|datadog|dd-agent|fluent|firelens|log[-_]?router|envoy|otel|collector|newrelic|cloudwatch|nginx|redis|"
+    r"memcached|postgres|mysql|statsd|vector|consul|vault|promtail)",
+    re.IGNORECASE,
+)
+_KEPT = frozenset(("DockerLabels", "Options", "SystemControls"))
+_NUMBERS = frozenset(("stopTimeout", "startTimeout"))
+
+
+class Container(NamedTuple):
+    """A container definition.
+
+    Attributes:
+        task: whose it is.
+        at: which.
+        value: all keys, as the API spells them.
+    """
+
+    task: Task
+    at: int
+    value: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        name = self.value.get("name")
+        return name if isinstance(name, str) else f"container {self.at}"
+
+    def line(self, *keys: str | int) -> int:
+        """Where a key of it stands."""
+        return self.task.line("containerDefinitions", self.at, *keys)
+
+    @property
+    def environment(self) -> dict[str, object]:
+        """``environment`` by name; Open where a value comes at deployment."""
+        entries = self.value.get("environment")
+        listed = entries if isinstance(entries, list) else []
+        return {
+            str(entry["name"]): entry.get("value", "")
+            for entry in listed
+            if isinstance(entry, dict) and isinstance(entry.get("name"), str)
+        }
+
+    @property
+    def depends_on(self) -> list[tuple[str, str]]:
+        """Names and conditions."""
+        entries = self.value.get("dependsOn")
+        listed = entries if isinstance(entries, list) else []
+        return [
+            (str(entry.get("containerName")), str(entry.get("condition")))
+            for entry in listed
+            if isinstance(entry, dict)
+        ]
+
+    @property
+    def has_init(self) -> bool:
+        """Whether ECS puts an init in front."""
+        parameters = self.value.get("linuxParameters")
+        return isinstance(parameters, dict) and parameters.get("initProcessEnabled") is True
+
+
+class Task:
+    """A task definition.
+
+    Attributes:
+        path: of the file.
+        document: with lines.
+        below: where in it.
+        value: all keys, as the API spells them.
+        is_template: of CloudFormation.
+    """
+
+    def __init__(
+        self, path: str, document: Document, below: tuple[str | int, ...], *, is_template: bool
+    ) -> None:
+        self.path, self.document, self.below, self.is_template = path, document, below, is_template
+        value: Any = document.value
+        for name in below:
+            value = value[name]
+        self.value: dict[str, Any] = _as_api(value) if is_template else _opened(value)
+        listed = self.value.get("containerDefinitions")
+        self.containers = [
+            Container(self, at, one)
+            for at, one in enumerate(listed if isinstance(listed, list) else [])
+            if isinstance(one, dict)
+        ]
+
+    def line(self, *keys: str | int) -> int:
+        """Where a key stands, by the API's name."""
+        spelled = [_upper(key) if self.is_template and isinstance(key, str) else key for key in keys]
+        return self.document.line(*self.below, *spelled)
+
+    def __repr__(self) -> str:
+        return f"Task({self.path!r}, {self.below!r})"
+
+
+def tasks(path: str, document: Document) -> list[Task]:
+    """The task definitions in a file; none in most."""
+    value = document.value
+    if not isinstance(value, dict):
+        return []
+    if isinstance(value.get("containerDefinitions"), list):
+        return [Task(path, document, (), is_template=False)]
+    described = value.get("taskDefinition")
+    if isinstance(described, dict) and isinstance(described.get("containerDefinitions"), list):
+        return [Task(path, document, ("taskDefinition",), is_template=False)]
+    resources = value.get("Resources")
+    if not isinstance(resources, dict):
+        return []
+    return [
+        Task(path, document, ("Resources", name, "Properties"), is_template=True)
+        for name, one in resources.items()
+        if isinstance(one, dict) and one.get("Type") == _TYPE and isinstance(one.get("Properties"), dict)
+    ]
+
+
+def may_hold(text: str) -> bool:
+    """Whether a file is worth reading for them."""
+    return "containerDefinitions" in text or _TYPE in text
+
+
+def _upper(name: str) -> str:
+    return name[:1].upper() + name[1:]
+
+
+def _opened(value: Any) -> Any:  # noqa: ANN401  a JSON value
+    """Intrinsic functions become Open."""
+    if isinstance(value, dict):
+        if len(value) == 1 and (name := next(iter(value))) and (name == "Ref" or name.startswith("Fn::")):
+            return Open(name)
+        return {name: _opened(one) for name, one in value.items()}
+    return [_opened(one) for one in value] if isinstance(value, list) else value
+
+
+def _as_api(value: Any, key: str = "") -> Any:  # noqa: ANN401  a JSON value
+    """Of a template: names begin small, numbers and booleans may be text."""
+    value = _opened(value) if key == "" else value
+    if isinstance(value, dict):
+        if key in _KEPT:
+            return value
+        lowered = {}
+        for name, one in value.items():
+            lower = name[:1].lower() + name[1:]
+            lowered[lower] = _plain(lower, _as_api(one, name))
+        return lowered
+    return [_as_api(one, key) for one in value] if isinstance(value, list) else value
+
+
+def _plain(name: str, value: object) -> object:
+    if isinstance(value, str):
+        if name in _NUMBERS and value.isdigit():
+            return int(value)
+        if value.lower() in ("true", "false") and name not in ("value", "name"):
+            return value.lower() == "true"
+    return value
+
+
+def check_form(task: Task) -> list[Finding]:
+    """Of the whole task definition."""
+    findings = schemas.check(task.path, Document(task.value, {}), schemas.TASK)
+    placed = []
+    for finding in findings:
+        keys = finding.what.partition(": ")[0].split(".")
+        path = tuple(int(key) if key.isdigit() else key for key in keys)
+        placed.append(finding._replace(line=task.line(*path)))
+    return placed
+
+
+def started(container: Container, build: Build | None) -> Start:
+    """What it starts, by its own entryPoint and command over the image's."""
+    stage = None if build is None else build.stage
+    entrypoint, cmd = _command(container, "entryPoint"), _command(container, "command")
+    if stage is not None and entrypoint is None:
+        entrypoint, cmd = stage.entrypoint, cmd or stage.cmd
+    known = {} if stage is None else dict(stage.environment)
+    known |= {name: text for name, text in container.environment.items() if isinstance(text, str)}
+    return start.read(entrypoint, cmd, known, (lambda _: None) if build is None else build.script_text)
+
+
+def _command(container: Container, key: str) -> Command | None:
+    value = container.value.get(key)
+    if not isinstance(value, list) or not value or not all(isinstance(word, str) for word in value):
+        return None
+    line = container.line(key)
+    return Command(tuple(value), is_shell=False, line=line, end_line=line)
+
+
+def app_of(task: Task) -> Container | None:
+    """The container that an image among these files is for, where only one can be it."""
+    left = [
+        one
+        for one in task.containers
+        if not _BESIDE.search(f"{one.name} {one.value.get('image', '')}") and not _is_sidecar(one)
+    ]
+    return left[0] if len(left) == 1 else None
+
+
+def _is_sidecar(container: Container) -> bool:
+    """Whether it is pyinit alone, by what it starts or by its image's name."""
+    of = started(container, None)
+    if of.settings is not None:
+        return not of.settings.command
+    reference = container.value.get("image")
+    is_named = isinstance(reference, str) and "pyinit" in images.parse(reference).repository
+    return is_named or "PYINIT_UPSTREAM" in container.environment
+
+
+def check(task: Task, build: Build | None) -> Iterator[Finding]:
+    """The rules about all its containers.
+
+    Args:
+        task: the one.
+        build: the image of its app, where that is built from these files.
+    """
+    app = app_of(task)
+    for container in task.containers:
+        own = build if container is app else None
+        of = started(container, own)
+        is_sidecar = _is_sidecar(container)
+        is_ours = container is app or is_sidecar or of.is_node or of.settings is not None
+        yield from _depends(container)
+        yield from _image(container, is_ours=is_ours)
+        if not is_ours:
+            continue
+        has_pyinit = is_sidecar or "pyinit" in of.inits
+        yield from _start(container, of, own)
+        yield from _stop_timeout(container, of, has_pyinit=has_pyinit)
+        yield from _health(container)
+        yield from _hardening(container, own)
+        if is_sidecar:
+            yield from _order(container, app)
+
+
+def _image(container: Container, *, is_ours: bool) -> Iterator[Finding]:
+    task, reference = container.task, container.value.get("image")
+    if isinstance(reference, str) and "$" not in reference and images.parse(reference).moves:
+        what = f"{container.name}: {reference} moves with every release."
+        yield found(rules.BASE_UNPINNED, task.path, container.line("image"), what)
+    if container.value.get("privileged") is True:
+        what = f"{container.name}: privileged."
+        yield found(rules.PRIVILEGED, task.path, container.line("privileged"), what)
+    if not is_ours:
+        return
+    if container.value.get("essential") is False:
+        what = f"{container.name}: essential is false."
+        yield found(rules.ESSENTIAL, task.path, container.line("essential"), what)
+    for at, entry in enumerate(container.value.get("environment") or []):
+        name, value = (entry.get("name"), entry.get("value")) if isinstance(entry, dict) else (None, None)
+        if isinstance(name, str) and isinstance(value, str) and building.is_secret_value(name, value):
+            what = f"{container.name}: {name} has its value in the file."
+            mend = "Put it under secrets, with valueFrom of Secrets Manager or the Parameter Store."
+            line = container.line("environment", at, "name")
+            yield found(rules.SECRET, task.path, line, what, mend=mend)
+
+
+def _start(container: Container, of: Start, build: Build | None) -> Iterator[Finding]:
+    path = container.task.path
+    key = next((key for key in ("command", "entryPoint") if key in container.value), None)
+    if key is not None or (of.problem and build is not None and not build.start.problem):
+        place = image.Place(path, container.line(key or "environment"), 0, f"{container.name}: {key}")
+        yield from image.start_findings(of, place, None if build is None else build.package)
+    if container.has_init and of.inits:
+        what = f"{container.name}: initProcessEnabled, and the image has {of.inits[0]}."
+        yield found(rules.INIT_TWICE, path, container.line("linuxParameters", "initProcessEnabled"), what)
+    elif key is not None and not container.has_init and not of.inits and of.is_node and not of.bad_script:
+        yield found(rules.INIT_MISSING, path, container.line(key), f"{container.name}: no init is PID 1.")
+
+
+def _stop_timeout(container: Container, of: Start, *, has_pyinit: bool) -> Iterator[Finding]:
+    path = container.task.path
+    given = container.value.get("stopTimeout")
+    if isinstance(given, Open):
+        return
+    grace_s = float(given) if isinstance(given, int) and not isinstance(given, bool) else _STOP_TIMEOUT_S
+    line = container.line("stopTimeout")
+    compatible = container.task.value.get("requiresCompatibilities")
+    if isinstance(compatible, list) and "FARGATE" in compatible and grace_s > _FARGATE_MAX_S:
+        what = f"{container.name}: stopTimeout is {grace_s:g} s, and Fargate takes 120 at most."
+        yield found(rules.STOP_TIMEOUT, path, line, what, mend='"stopTimeout": 120 at most.')
+    if not has_pyinit or (of.settings is not None and not of.is_front):
+        return
+    is_told, timeout_s = _planned_s(container, of)
+    if timeout_s is None:
+        return
+    mend = f'PYINIT_STOP_TIMEOUT "{grace_s:g}", or "stopTimeout": {timeout_s:g}.'
+    if timeout_s > grace_s:
+        what = f"{container.name}: pyinit plans with {timeout_s:g} s, and is killed after {grace_s:g} s."
+        yield found(rules.STOP_TIMEOUT, path, line, what, mend=mend)
+    elif timeout_s < grace_s and not is_told:
+        what = f"{container.name}: stopTimeout is {grace_s:g} s, and pyinit, which cannot see it, takes {timeout_s:g}."
+        yield found(rules.STOP_TIMEOUT, path, line, what, level=Level.WARNING, mend=mend)
+
+
+def _planned_s(container: Container, of: Start) -> tuple[bool, float | None]:
+    """Whether pyinit was told a time, and which it takes; None where that comes at deployment."""
+    if of.settings is not None and of.settings.stop_timeout_s is not None:
+        return True, of.settings.stop_timeout_s
+    told = container.environment.get("PYINIT_STOP_TIMEOUT")
+    if isinstance(told, Open):
+        return True, None
+    if isinstance(told, str) and re.fullmatch(r"[0-9]+(\.[0-9]+)?", told):
+        return True, float(told)
+    name = "auto" if of.settings is None else of.settings.platform
+    return False, PLATFORMS.get(name, PLATFORMS["ecs"]).stop_timeout_s
+
+
+def _health(container: Container) -> Iterator[Finding]:
+    if not isinstance(container.value.get("healthCheck"), dict | Open):
+        what = f"{container.name}: there is no healthCheck, and ECS does not read the image's."
+        yield found(rules.HEALTH_OFF, container.task.path, container.line(), what)
+
+
+def _hardening(container: Container, build: Build | None) -> Iterator[Finding]:
+    path = container.task.path
+    user = container.value.get("user")
+    if isinstance(user, str) and image.is_root(user):
+        what = f"{container.name}: it runs as root."
+        yield found(rules.USER_ROOT, path, container.line("user"), what)
+    elif user is None and build is None:
+        what = f"{container.name}: there is no user here, and the image is not among these files."
+        yield found(rules.USER_ROOT, path, container.line(), what, level=Level.INFO)
+    if container.value.get("readonlyRootFilesystem") in (None, False):
+        what = f"{container.name}: it can write everywhere."
+        yield found(rules.READ_ONLY, path, container.line("readonlyRootFilesystem"), what)
+
+
+def _order(container: Container, app: Container | None) -> Iterator[Finding]:
+    path = container.task.path
+    if not container.depends_on:
+        what = f"{container.name} depends on no container: it and the app are stopped at once."
+        yield found(rules.SIDECAR_ORDER, path, container.line(), what)
+    if app is not None and container.name in {name for name, _ in app.depends_on}:
+        what = f"{app.name} depends on {container.name}: the app is stopped first."
+        yield found(rules.SIDECAR_ORDER, path, app.line("dependsOn"), what)
+
+
+def _depends(container: Container) -> Iterator[Finding]:
+    by_name = {one.name: one for one in container.task.containers}
+    for at, (name, condition) in enumerate(container.depends_on):
+        line = container.line("dependsOn", at)
+        other = by_name.get(name)
+        if other is None:
+            what = f"{container.name} depends on {name}, which is no container of this task."
+            yield found(rules.DEPENDS, container.task.path, line, what)
+        elif condition == "HEALTHY" and "healthCheck" not in other.value:
+            what = f"{container.name} waits for {name} to be HEALTHY, which has no healthCheck."
+            yield found(rules.DEPENDS, container.task.path, line, what)
