@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pyinit import values
 from pyinit.check import building, image, images, package, rules, schemas, shell, start
 from pyinit.check.dockerfile import Command
 from pyinit.check.files import Tree, is_for_development, joined, parent
 from pyinit.check.finding import Finding, Level, found
 from pyinit.platform import PLATFORMS
+from pyinit.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,7 +138,8 @@ def variables(service: Service) -> dict[str, object]:
     given = service.value.get("environment")
     if isinstance(given, dict):
         return given
-    pairs = [str(entry).partition("=") for entry in given or [] if isinstance(entry, str)]
+    listed = given if isinstance(given, list) else []
+    pairs = [entry.partition("=") for entry in listed if isinstance(entry, str)]
     return {name: value for name, equals, value in pairs if equals}
 
 
@@ -166,7 +169,8 @@ def _command(service: Service, key: str) -> Command | None:
 
 def check_form(path: str, document: Document) -> list[Finding]:
     """Of the whole file, also of one for development."""
-    return schemas.check(path, document, schemas.COMPOSE)
+    faults = schemas.faults(document.value, schemas.COMPOSE)
+    return [found(rules.SCHEMA, path, document.line(*fault.at), str(fault)) for fault in faults]
 
 
 def check(tree: Tree, service: Service, build: Build | None) -> Iterator[Finding]:
@@ -178,18 +182,22 @@ def check(tree: Tree, service: Service, build: Build | None) -> Iterator[Finding
         build: the image, where it is built from these files.
     """
     path, value = service.path, service.value
-    if build is None and isinstance(name := _text(value.get("image")), str) and images.parse(name).moves:
+    name = value.get("image")
+    # With a variable in it, it is for who starts compose to say.
+    if build is None and isinstance(name, str) and "$" not in name and images.parse(name).moves:
         what = f"{service.name}: {name} moves with every release."
         yield found(rules.BASE_UNPINNED, path, service.line("image"), what)
     yield from _depends(service)
     of = started(tree, service, build)
     is_app = of.is_node or of.settings is not None or (build is not None and build.is_node)
-    if not is_app or is_for_development(service.name):
+    is_app = is_app or any(name.startswith("PYINIT_") for name in variables(service))
+    if not is_app or of.is_job or is_for_development(service.name):
         return
     yield from _start(tree, service, build, of)
-    yield from _grace(service, of)
+    known = environment(tree, service) if build is None else {}
+    yield from _grace(service, of, known)
     yield from _inits(service, build, of)
-    yield from _health(service, build)
+    yield from _health(service)
     yield from _hardening(service)
     yield from _ports(service, of)
     for name, text in variables(service).items():
@@ -202,10 +210,10 @@ def check(tree: Tree, service: Service, build: Build | None) -> Iterator[Finding
 
 def _start(tree: Tree, service: Service, build: Build | None, of: Start) -> Iterator[Finding]:
     key = next((key for key in ("command", "entrypoint") if key in service.value), None)
-    has_own = key is not None
-    if has_own or (of.problem and build is not None and not build.start.problem):
-        place = image.Place(service.path, service.line(key or "environment"), 0, f"{service.name}: {key}")
+    place = image.Place(service.path, service.line(key or "environment"), 0, f"{service.name}: {key}")
+    if key is not None:
         yield from image.start_findings(of, place, None if build is None else build.package)
+    yield from image.option_findings(of, place, None if build is None else build.start)
     signal = service.value.get("stop_signal")
     if signal is not None and _text(signal) is not None:
         handled = package.signals_handled(tree, service.context) or frozenset()
@@ -216,9 +224,11 @@ def _start(tree: Tree, service: Service, build: Build | None, of: Start) -> Iter
         yield found(rules.USER_ROOT, service.path, service.line("user"), what)
 
 
-def _grace(service: Service, of: Start) -> Iterator[Finding]:
+def _grace(service: Service, of: Start, known: dict[str, str]) -> Iterator[Finding]:
     settings = of.settings
-    if settings is None or not of.is_front:
+    if settings is None:
+        settings = _told(known)  # of an image that is not here
+    if settings is None or (of.settings is not None and not of.is_front):
         return
     given = service.value.get("stop_grace_period")
     grace_s = _GRACE_S if given is None else duration_s(_text(given) or "")
@@ -238,6 +248,16 @@ def _grace(service: Service, of: Start) -> Iterator[Finding]:
         yield found(rules.STOP_TIMEOUT, service.path, line, what, level=Level.WARNING, mend=mend)
 
 
+def _told(known: dict[str, str]) -> Settings | None:
+    """What the variables of a pyinit say by themselves; None where they do not say the stop timeout."""
+    settings = Settings()
+    try:
+        settings.stop_timeout_s = values.seconds(known["PYINIT_STOP_TIMEOUT"])
+    except (KeyError, ValueError):
+        return None
+    return settings
+
+
 def _inits(service: Service, build: Build | None, of: Start) -> Iterator[Finding]:
     is_asked = service.value.get("init") is True
     if is_asked and of.inits:
@@ -249,21 +269,17 @@ def _inits(service: Service, build: Build | None, of: Start) -> Iterator[Finding
         yield found(rules.INIT_MISSING, service.path, service.line(), what)
 
 
-def _health(service: Service, build: Build | None) -> Iterator[Finding]:
-    own = service.has_health_check
-    if own is False:
+def _health(service: Service) -> Iterator[Finding]:
+    if service.has_health_check is False:
         what = f"{service.name}: the health check is disabled."
         yield found(rules.HEALTH_OFF, service.path, service.line("healthcheck"), what)
-    elif own is None and build is None:
-        what = f"{service.name}: there is no healthcheck here, and the image is not among these files."
-        yield found(rules.HEALTH_OFF, service.path, service.line(), what, level=Level.INFO)
 
 
 def _hardening(service: Service) -> Iterator[Finding]:
     value, path = service.value, service.path
     if value.get("privileged") is True:
         yield found(rules.PRIVILEGED, path, service.line("privileged"), f"{service.name}: privileged: true.")
-    if value.get("read_only") is not True:
+    if value.get("read_only") in (None, False):
         yield found(
             rules.READ_ONLY, path, service.line("read_only"), f"{service.name}: it can write everywhere."
         )
@@ -271,7 +287,7 @@ def _hardening(service: Service) -> Iterator[Finding]:
     is_swarm = isinstance(deploy, dict) and "restart_policy" in deploy
     if value.get("restart") in (None, "no", False) and not is_swarm:
         yield found(rules.RESTART, path, service.line("restart"), f"{service.name}: it is not restarted.")
-    for at, volume in enumerate(value.get("volumes") or []):
+    for at, volume in enumerate(_list(value.get("volumes"))):
         source = volume.partition(":")[0] if isinstance(volume, str) else ""
         if isinstance(volume, dict) and volume.get("type") == "bind":
             source = str(volume.get("source", ""))
@@ -280,13 +296,17 @@ def _hardening(service: Service) -> Iterator[Finding]:
             yield found(rules.SOURCE_MOUNT, path, service.line("volumes", at), what)
 
 
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
 def _ports(service: Service, of: Start) -> Iterator[Finding]:
     listening = image.listen_ports(of)
     targets: dict[int, int] = {}
-    for at, port in enumerate(service.value.get("ports") or []):
+    for at, port in enumerate(_list(service.value.get("ports"))):
         text = str(port.get("target", "")) if isinstance(port, dict) else str(port)
         target = text.rpartition(":")[2].partition("/")[0]
-        if target.isdigit():
+        if target.isascii() and target.isdigit():
             targets.setdefault(int(target), at)
     if listening and targets and not listening & set(targets):
         published, at = next(iter(targets.items()))

@@ -227,7 +227,7 @@ def _named(stages: list[Stage], name: str) -> Stage | None:
     for stage in reversed(stages):
         if stage.name.lower() == name.lower():
             return stage
-    if name.isdigit() and int(name) < len(stages):
+    if name.isascii() and name.isdigit() and int(name) < len(stages):
         return stages[int(name)]
     return None
 

@@ -46,8 +46,8 @@ class Tree:
         try:
             if not whole.is_file() or whole.stat().st_size > _BYTES_MAX:
                 return None
-            return whole.read_text("utf-8", "replace")
-        except OSError:
+            return whole.read_text("utf-8", "replace").removeprefix("\ufeff")
+        except (OSError, ValueError):  # no path at all: a NUL in it
             return None
 
     def has(self, path: str) -> bool:
@@ -89,9 +89,9 @@ def is_dockerfile(path: str) -> bool:
 
 
 def is_compose(path: str) -> bool:
-    """compose.yaml, docker-compose.yml and their variants."""
+    """compose.yaml, docker-compose.yml, Swarm's stack.yaml, and their variants."""
     name = PurePosixPath(path).name.lower()
-    return re.fullmatch(r"(docker-)?compose([._-].+)?\.ya?ml", name) is not None
+    return re.fullmatch(r"(docker-)?(compose|stack)([._-].+)?\.ya?ml", name) is not None
 
 
 def is_for_development(path: str) -> bool:

@@ -48,6 +48,7 @@ def check(build: Build) -> Iterator[Finding]:
             )
     elif not build.outside.has_command:
         yield from start_findings(build.start, place, build.package)
+        yield from option_findings(build.start, place, None)
         yield from _init(build, place)
         yield from _sigterm(build, place)
     yield from _user(build)
@@ -69,8 +70,6 @@ def _place(build: Build) -> Place | None:
 def start_findings(start: Start, place: Place, of: package.Package | None) -> Iterator[Finding]:
     """About what is started, wherever it is written: a Dockerfile, compose, a task definition."""
     path, line, end = place.path, place.line, place.end_line
-    if start.problem:
-        yield found(rules.OPTIONS, path, line, f"pyinit refuses its options: {start.problem}.", end_line=end)
     if start.bad_script:
         what = f"{start.bad_script} does not end in exec."
         yield found(rules.SCRIPT_EXEC, path, line, what, end_line=end)
@@ -95,6 +94,28 @@ def start_findings(start: Start, place: Place, of: package.Package | None) -> It
         manager = next((word for word in shell.split(text)[:1] if word in MANAGERS), "")
     if manager:
         yield found(rules.START_MANAGER, path, line, f"{place.what} starts {manager}.", end_line=end)
+
+
+def option_findings(start: Start, place: Place, below: Start | None) -> Iterator[Finding]:
+    """What pyinit itself would say to its options and variables.
+
+    Args:
+        start: what is started.
+        place: where it is written.
+        below: of a deployment, the image's own start: what that says already is told of there.
+    """
+    known = {below.problem, *_warnings(below)} if below is not None else set()
+    path, line, end = place.path, place.line, place.end_line
+    if start.problem and start.problem not in known:
+        yield found(rules.OPTIONS, path, line, f"pyinit refuses to start: {start.problem}.", end_line=end)
+    for text in _warnings(start):
+        if text not in known:
+            what = f"pyinit warns: {text}."
+            yield found(rules.OPTIONS, path, line, what, level=Level.WARNING, end_line=end)
+
+
+def _warnings(start: Start) -> list[str]:
+    return [] if start.settings is None else start.settings.warnings
 
 
 def _exec_form(start: Start, place: Place) -> str | None:
@@ -246,7 +267,7 @@ def _signal_name(text: str) -> str | None:
 
 def _expose(build: Build) -> Iterator[Finding]:
     ports = listen_ports(build.start)
-    exposed = [one for one in build.stage.exposed if one.value.isdigit()]
+    exposed = [one for one in build.stage.exposed if one.value.isascii() and one.value.isdigit()]
     if not ports or not exposed or ports & {int(one.value) for one in exposed}:
         return
     first = exposed[0]

@@ -147,14 +147,20 @@ def _is_production(tool: str, flags: list[str], environment: dict[str, str]) -> 
 
 def modules(of: Dockerfile, stage: Stage) -> dict[str, Modules]:
     """The node_modules of a stage by path, from its installs and from what it copies of other stages."""
-    found: dict[str, Modules] = {}
+    return _modules(of, stage, {})
+
+
+def _modules(of: Dockerfile, stage: Stage, known: dict[int, dict[str, Modules]]) -> dict[str, Modules]:
+    if stage.index in known:
+        return known[stage.index]
+    found = known[stage.index] = {}
     # An inherited instruction stands further up, so that lines are the order.
     both: list[Run | Copy] = [*stage.runs, *stage.copies]
     for it in sorted(both, key=lambda one: one.line):
         if isinstance(it, Run):
             _take_run(found, it)
         elif it.source_stage is not None:
-            _take_copy(found, it, modules(of, of.stages[it.source_stage]))
+            _take_copy(found, it, _modules(of, of.stages[it.source_stage], known))
     return found
 
 

@@ -37,17 +37,18 @@ class Document:
 
     Attributes:
         value: plain dicts, lists and scalars, and Open.
+        lines: of each value by its path, of a mapping's entry its key's.
     """
 
     def __init__(self, value: object, lines: dict[Path, int]) -> None:
         self.value = value
-        self._lines = lines
+        self.lines = lines
 
     def line(self, *path: str | int) -> int:
-        """Where a value stands, or the nearest above it that is there; of a mapping's entry its key."""
-        while path and path not in self._lines:
+        """Where a value stands, or the nearest above it that is there."""
+        while path and path not in self.lines:
             path = path[:-1]
-        return self._lines.get(path, 1)
+        return self.lines.get(path, 1)
 
 
 def read_json(text: str) -> Document:
@@ -60,11 +61,13 @@ def read_json(text: str) -> Document:
     except RecursionError:
         raise Malformed("it is nested too deeply", 1) from None
     # JSON is YAML but for tabs between the values; inside strings it has none.
-    lines = read_yaml(text.replace("\t", " "))
-    return Document(value, lines.lines())
+    try:
+        return Document(value, read_yaml(text.replace("\t", " ")).lines)
+    except Malformed:
+        return Document(value, {})  # the odd character that YAML does not have: everything on line 1
 
 
-def read_yaml(text: str) -> _Yaml:
+def read_yaml(text: str) -> Document:
     """Read the first document of a YAML file. Raises Malformed."""
     try:
         loader = _Loader(text)
@@ -72,7 +75,7 @@ def read_yaml(text: str) -> _Yaml:
         raise Malformed(f"it is no YAML: {problem}".partition("\n")[0], 1) from None
     try:
         root = loader.get_node() if loader.check_node() else None
-        return _Yaml(None, {}) if root is None else _Builder(loader).build(root)
+        return Document(None, {}) if root is None else _Builder(loader).build(root)
     except yaml.MarkedYAMLError as problem:
         line = problem.problem_mark.line + 1 if problem.problem_mark is not None else 1
         raise Malformed(f"it is no YAML: {problem.problem or problem.context}", line) from None
@@ -82,11 +85,6 @@ def read_yaml(text: str) -> _Yaml:
         raise Malformed("it is nested too deeply", 1) from None
     finally:
         loader.dispose()
-
-
-class _Yaml(Document):
-    def lines(self) -> dict[Path, int]:
-        return self._lines
 
 
 class _Loader(yaml.SafeLoader):
@@ -99,9 +97,9 @@ class _Builder:
         self._lines: dict[Path, int] = {}
         self._left = _VALUES_MAX
 
-    def build(self, root: yaml.Node) -> _Yaml:
+    def build(self, root: yaml.Node) -> Document:
         self._lines[()] = root.start_mark.line + 1
-        return _Yaml(self._value(root, ()), self._lines)
+        return Document(self._value(root, ()), self._lines)
 
     def _value(self, node: yaml.Node, path: Path) -> object:
         self._left -= 1
@@ -118,8 +116,14 @@ class _Builder:
         elif node.tag.startswith("!"):
             value = None
         else:
-            value = self._loader.construct_object(node)
+            value = self._scalar(node)
         return _tagged(node, value)
+
+    def _scalar(self, node: yaml.Node) -> object:
+        try:
+            return self._loader.construct_object(node)
+        except ValueError:  # 2026-99-99 looks like a date
+            return str(node.value)
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, object]:
         self._loader.flatten_mapping(node)

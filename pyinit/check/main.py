@@ -95,7 +95,7 @@ class _Check:
             name
             for file in self._dockerfiles.values()
             for one in file.stages
-            for name in (one.name, str(one.index))
+            for name in {one.name, str(one.index)} - {""}
         )
         return Report(
             self._tree.root, sorted(self._paths), sorted(self._not_judged.items()), ordered, targets

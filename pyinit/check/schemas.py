@@ -7,19 +7,19 @@ deployment only. Names that nobody knows are told of where they are nearly one t
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jsonschema
 from jsonschema import Draft202012Validator
 
-from pyinit.check import rules
-from pyinit.check.finding import Finding, found
-from pyinit.check.located import Document, Open
+from pyinit.check.located import Open, Path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Schema = dict[str, Any]
+
+_KEY_DEPTH = 3
 
 _STRING: Schema = {"type": "string"}
 _BOOLEAN: Schema = {"type": "boolean"}
@@ -233,29 +233,42 @@ _Validator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]  # s
 )
 
 
-def check(path: str, document: Document, schema: Schema, below: tuple[str | int, ...] = ()) -> list[Finding]:
-    """Every place where a value has not its form.
+class Fault(NamedTuple):
+    """A place where a value has not its form.
+
+    Attributes:
+        at: the path to it.
+        text: what is wrong, without a full stop.
+    """
+
+    at: Path
+    text: str
+
+    def __str__(self) -> str:
+        """With its place in front."""
+        where = ".".join(map(str, self.at))
+        return f"{where}: {self.text}." if where else f"{self.text}."
+
+
+def faults(value: object, schema: Schema) -> list[Fault]:
+    """Every one of them. What has not its form becomes Open: no rule is to judge it as well.
 
     Args:
-        path: of the file.
-        document: what was read.
+        value: what was read.
         schema: one of the above.
-        below: where in the document the value stands that has this form.
     """
-    value = document.value
-    for name in below:
-        value = value[name]  # type: ignore[index]  # who asks has walked there
-    return [
-        found(
-            rules.SCHEMA,
-            path,
-            document.line(*below, *problem.absolute_path),
-            f"{_where(problem.absolute_path)}{problem.message[:300]}.",
-        )
+    found = [
+        Fault(tuple(problem.absolute_path), problem.message[:300])
         for problem in _Validator(schema).iter_errors(value)
     ]
+    for fault in found:
+        # services.NAME.KEY and containerDefinitions.AT.KEY: both are three deep.
+        if len(fault.at) >= _KEY_DEPTH:
+            _blank(value, fault.at[:_KEY_DEPTH])
+    return found
 
 
-def _where(parts: Any) -> str:  # noqa: ANN401  the library's deque
-    text = ".".join(map(str, parts))
-    return f"{text}: " if text else ""
+def _blank(value: Any, at: Path) -> None:  # noqa: ANN401  a value of a file
+    for key in at[:-1]:
+        value = value[key]
+    value[at[-1]] = Open("malformed")

@@ -43,6 +43,7 @@ _DEV_CALLS = frozenset(
      ("nest", "start"), ("webpack", "serve"), ("react-scripts", "start"), ("remix", "dev"), ("astro", "dev"),
      ("gatsby", "develop"))
 )  # fmt: skip
+_JOBS = frozenset(("-e", "--eval", "-p", "-pe", "--print", "-c", "--check", "--test", "-v", "--version"))
 _COMPILING = ("ts-node", "tsx", "@babel/register", "@babel/node", "esbuild-register", "@swc-node/register")
 
 
@@ -83,6 +84,11 @@ class Start(NamedTuple):
     def is_node(self) -> bool:
         """Whether the app is one of Node's."""
         return self.program in ("node", "nodejs") or self.program in TOOLS | MANAGERS or self.runner != ""
+
+    @property
+    def is_job(self) -> bool:
+        """Whether it is node with a text of its own: it does something and ends."""
+        return self.program in ("node", "nodejs") and bool(_JOBS & set(self.words[1:2]))
 
     @property
     def runner(self) -> str:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pyinit.check import building, image, images, rules, schemas, start
 from pyinit.check.dockerfile import Command
 from pyinit.check.finding import Finding, Level, found
-from pyinit.check.located import Document, Open
+from pyinit.check.located import Open
 from pyinit.platform import PLATFORMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pyinit.check.context import Build
+    from pyinit.check.located import Document
     from pyinit.check.start import Start
 
 # ECS's, where stopTimeout says nothing; and the most that Fargate gives.
@@ -172,7 +173,7 @@ def _as_api(value: Any, key: str = "") -> Any:  # noqa: ANN401  a JSON value
 
 def _plain(name: str, value: object) -> object:
     if isinstance(value, str):
-        if name in _NUMBERS and value.isdigit():
+        if name in _NUMBERS and value.isascii() and value.isdigit():
             return int(value)
         if value.lower() in ("true", "false") and name not in ("value", "name"):
             return value.lower() == "true"
@@ -181,13 +182,8 @@ def _plain(name: str, value: object) -> object:
 
 def check_form(task: Task) -> list[Finding]:
     """Of the whole task definition."""
-    findings = schemas.check(task.path, Document(task.value, {}), schemas.TASK)
-    placed = []
-    for finding in findings:
-        keys = finding.what.partition(": ")[0].split(".")
-        path = tuple(int(key) if key.isdigit() else key for key in keys)
-        placed.append(finding._replace(line=task.line(*path)))
-    return placed
+    faults = schemas.faults(task.value, schemas.TASK)
+    return [found(rules.SCHEMA, task.path, task.line(*fault.at), str(fault)) for fault in faults]
 
 
 def started(container: Container, build: Build | None) -> Start:
@@ -249,8 +245,8 @@ def check(task: Task, build: Build | None) -> Iterator[Finding]:
         has_pyinit = is_sidecar or "pyinit" in of.inits
         yield from _start(container, of, own)
         yield from _stop_timeout(container, of, has_pyinit=has_pyinit)
-        yield from _health(container)
-        yield from _hardening(container, own)
+        yield from _health(container, is_sidecar=is_sidecar)
+        yield from _hardening(container)
         if is_sidecar:
             yield from _order(container, app)
 
@@ -268,9 +264,8 @@ def _image(container: Container, *, is_ours: bool) -> Iterator[Finding]:
     if container.value.get("essential") is False:
         what = f"{container.name}: essential is false."
         yield found(rules.ESSENTIAL, task.path, container.line("essential"), what)
-    for at, entry in enumerate(container.value.get("environment") or []):
-        name, value = (entry.get("name"), entry.get("value")) if isinstance(entry, dict) else (None, None)
-        if isinstance(name, str) and isinstance(value, str) and building.is_secret_value(name, value):
+    for at, (name, value) in enumerate(container.environment.items()):
+        if isinstance(value, str) and building.is_secret_value(name, value):
             what = f"{container.name}: {name} has its value in the file."
             mend = "Put it under secrets, with valueFrom of Secrets Manager or the Parameter Store."
             line = container.line("environment", at, "name")
@@ -280,9 +275,10 @@ def _image(container: Container, *, is_ours: bool) -> Iterator[Finding]:
 def _start(container: Container, of: Start, build: Build | None) -> Iterator[Finding]:
     path = container.task.path
     key = next((key for key in ("command", "entryPoint") if key in container.value), None)
-    if key is not None or (of.problem and build is not None and not build.start.problem):
-        place = image.Place(path, container.line(key or "environment"), 0, f"{container.name}: {key}")
+    place = image.Place(path, container.line(key or "environment"), 0, f"{container.name}: {key}")
+    if key is not None:
         yield from image.start_findings(of, place, None if build is None else build.package)
+    yield from image.option_findings(of, place, None if build is None else build.start)
     if container.has_init and of.inits:
         what = f"{container.name}: initProcessEnabled, and the image has {of.inits[0]}."
         yield found(rules.INIT_TWICE, path, container.line("linuxParameters", "initProcessEnabled"), what)
@@ -328,21 +324,22 @@ def _planned_s(container: Container, of: Start) -> tuple[bool, float | None]:
     return False, PLATFORMS.get(name, PLATFORMS["ecs"]).stop_timeout_s
 
 
-def _health(container: Container) -> Iterator[Finding]:
-    if not isinstance(container.value.get("healthCheck"), dict | Open):
+def _health(container: Container, *, is_sidecar: bool) -> Iterator[Finding]:
+    # A proxy beside it is as ready as the app, and both are essential.
+    is_watched = not is_sidecar and any(
+        _is_sidecar(one) and "healthCheck" in one.value for one in container.task.containers
+    )
+    if not is_watched and not isinstance(container.value.get("healthCheck"), dict | Open):
         what = f"{container.name}: there is no healthCheck, and ECS does not read the image's."
         yield found(rules.HEALTH_OFF, container.task.path, container.line(), what)
 
 
-def _hardening(container: Container, build: Build | None) -> Iterator[Finding]:
+def _hardening(container: Container) -> Iterator[Finding]:
     path = container.task.path
     user = container.value.get("user")
     if isinstance(user, str) and image.is_root(user):
         what = f"{container.name}: it runs as root."
         yield found(rules.USER_ROOT, path, container.line("user"), what)
-    elif user is None and build is None:
-        what = f"{container.name}: there is no user here, and the image is not among these files."
-        yield found(rules.USER_ROOT, path, container.line(), what, level=Level.INFO)
     if container.value.get("readonlyRootFilesystem") in (None, False):
         what = f"{container.name}: it can write everywhere."
         yield found(rules.READ_ONLY, path, container.line("readonlyRootFilesystem"), what)

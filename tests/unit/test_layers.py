@@ -128,7 +128,7 @@ RULES: dict[str, Rule] = {
     "check.dockerignore": Rule(ours=("check.",), others=frozenset(("e2b_dockerfile_utils",))),
     "check.located": Rule(others=frozenset(("yaml",))),
     "check.schemas": Rule(ours=("check.",), others=frozenset(("jsonschema",))),
-    "check.": Rule(ours=("check.", "errors", "platform", "settings", "__version__")),
+    "check.": Rule(ours=("check.", "errors", "platform", "settings", "values", "__version__")),
     "dropin.": Rule(ours=("errors", "log", "init.", "dropin.", "__version__"), never=BEFORE_EXEC),
     "init.child": Rule(ours=INIT.ours),
     "init.": INIT,

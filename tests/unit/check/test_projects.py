@@ -135,7 +135,7 @@ PROJECTS = {
                 RUN apt-get update \\
                   && apt-get install -y wget
                 USER nodejs
-                HEALTHCHECK --interval=1m CMD wget -qO- "http://localhost:${PORT:-3000}/_health" | grep -q "OK" || exit 1
+                HEALTHCHECK --interval=1m CMD wget -qO- "http://localhost:${PORT:-3000}/_health" | grep -q OK || exit 1
                 EXPOSE 3000
                 CMD ["yarn", "start"]
                 """,
