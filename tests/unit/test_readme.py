@@ -8,6 +8,7 @@ from pyinit import options
 from pyinit.settings import Settings, load
 from tests.support.metric_table import metric_table
 from tests.support.option_table import option_tables
+from tests.support.rule_table import rule_table
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
 
@@ -20,6 +21,11 @@ def test_the_option_tables_are_the_generated_ones() -> None:
 def test_the_metric_table_is_the_generated_one() -> None:
     begin, end = "<!-- metrics -->\n", "<!-- /metrics -->"
     assert README.partition(begin)[2].partition(end)[0].strip() == metric_table().strip()
+
+
+def test_the_rule_table_is_the_generated_one() -> None:
+    begin, end = "<!-- rules -->\n", "<!-- /rules -->"
+    assert README.partition(begin)[2].partition(end)[0].strip() == rule_table().strip()
 
 
 @pytest.mark.parametrize("option", options.ALL.values(), ids=lambda option: option.name)
