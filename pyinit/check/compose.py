@@ -14,7 +14,7 @@ from pyinit.platform import PLATFORMS
 from pyinit.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from pyinit.check.context import Build
     from pyinit.check.located import Document
@@ -173,13 +173,16 @@ def check_form(path: str, document: Document) -> list[Finding]:
     return [found(rules.SCHEMA, path, document.line(*fault.at), str(fault)) for fault in faults]
 
 
-def check(tree: Tree, service: Service, build: Build | None) -> Iterator[Finding]:
+def check(
+    tree: Tree, service: Service, build: Build | None, checked: Mapping[str, bool | None]
+) -> Iterator[Finding]:
     """The rules about one service.
 
     Args:
         tree: all files.
         service: the one.
         build: the image, where it is built from these files.
+        checked: whether each service has a health check; None where that is not known.
     """
     path, value = service.path, service.value
     name = value.get("image")
@@ -187,7 +190,7 @@ def check(tree: Tree, service: Service, build: Build | None) -> Iterator[Finding
     if build is None and isinstance(name, str) and "$" not in name and images.parse(name).moves:
         what = f"{service.name}: {name} moves with every release."
         yield found(rules.BASE_UNPINNED, path, service.line("image"), what)
-    yield from _depends(service)
+    yield from _depends(service, checked)
     of = started(tree, service, build)
     is_app = of.is_node or of.settings is not None or (build is not None and build.is_node)
     is_app = is_app or any(name.startswith("PYINIT_") for name in variables(service))
@@ -315,11 +318,18 @@ def _ports(service: Service, of: Start) -> Iterator[Finding]:
         yield found(rules.EXPOSE, service.path, service.line("ports", at), what)
 
 
-def _depends(service: Service) -> Iterator[Finding]:
+def _depends(service: Service, checked: Mapping[str, bool | None]) -> Iterator[Finding]:
     given = service.value.get("depends_on")
     names = given if isinstance(given, list | dict) else []
+    content = service.document.value
+    has_others = isinstance(content, dict) and "include" in content
     for at, name in enumerate(names):
         line = service.line("depends_on", at if isinstance(given, list) else name)
+        how = given[name] if isinstance(given, dict) else {}
         if name not in service.names:
-            what = f"{service.name} depends on {name}, which is no service of this file."
+            if not has_others and how.get("required") is not False:
+                what = f"{service.name} depends on {name}, which is no service of this file."
+                yield found(rules.DEPENDS, service.path, line, what)
+        elif how.get("condition") == "service_healthy" and checked.get(name) is False:
+            what = f"{service.name} waits for {name} to be healthy, which has no health check."
             yield found(rules.DEPENDS, service.path, line, what)

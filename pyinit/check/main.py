@@ -64,7 +64,8 @@ class _Check:
         self._make_builds(services)
         self._outside(services, tasks)
         for service in services:
-            self._add(compose.check(self._tree, service, self._build_of(service)))
+            beside = {one.name: self._is_checked(one) for one in services if one.name in service.names}
+            self._add(compose.check(self._tree, service, self._build_of(service), beside))
         for one in tasks:
             self._add(task.check_form(one))
             self._add(task.check(one, self._only_build()))
@@ -204,6 +205,13 @@ class _Check:
         return (
             None if stage is None else self._builds.get((service.dockerfile, stage.name or str(stage.index)))
         )
+
+    def _is_checked(self, service: compose.Service) -> bool | None:
+        """Whether it has a health check, its own or its image's; None where that is not known."""
+        build, own = self._build_of(service), service.has_health_check
+        if own is not None or build is None:
+            return own
+        return build.stage.healthcheck is not None and bool(build.stage.healthcheck.words)
 
     def _only_build(self) -> Build | None:
         """The one that a task's app is, as its image's name tells nothing of these files."""

@@ -22,8 +22,6 @@ _TIMEOUT_S = 10.0
 _REDRAW_S = 1.0
 _POLL_S = 0.2
 _OUTPUT_GONE = 141  # as SIGPIPE would have it
-# Of the extra pyinit[check].
-_CHECK_LIBRARIES = ("e2b_dockerfile_utils", "jsonschema", "yaml")
 # drain.phases: nothing is in flight any more.
 _DRAINED = ("drained", "stopping", "killing", "done")
 
@@ -305,11 +303,9 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
 def _check(given: argparse.Namespace) -> int:
     try:
         from pyinit.check import command  # noqa: PLC0415  tens of milliseconds, and libraries that may not be there
-    except ModuleNotFoundError as missing:
-        if missing.name is None or missing.name.partition(".")[0] not in _CHECK_LIBRARIES:
-            raise
+    except ModuleNotFoundError as missing:  # of a bundle for images, modules of the standard library as well
         raise Problem(
-            f"check needs libraries of its own ({missing.name} is missing): pip install 'pyinit[check]'",
+            f"check needs more than is installed here ({missing.name} is missing): pip install 'pyinit[check]'",
             USAGE,
         ) from None
     screen = Screen()

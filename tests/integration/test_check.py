@@ -97,13 +97,13 @@ def _without(missing: str | None, *words: str) -> subprocess.CompletedProcess[st
     )
 
 
-@pytest.mark.parametrize("missing", [*_LIBRARIES, None])
+@pytest.mark.parametrize("missing", [*_LIBRARIES, "shlex", None])
 def test_without_its_libraries_it_names_the_line_that_installs_them(
     tmp_path: Path, missing: str | None
 ) -> None:
     code, stdout, stderr = said(_without(missing, "check", str(write(tmp_path, CLEAN))))
     assert (code, stdout) == (2, "")
-    assert stderr.startswith("pyinitctl: check needs libraries of its own (")
+    assert stderr.startswith("pyinitctl: check needs more than is installed here (")
     assert stderr.endswith(f"): {_PIP}\n")
 
 

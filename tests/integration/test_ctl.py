@@ -495,11 +495,11 @@ def test_help_lists_the_commands_and_exit_codes(word: str) -> None:
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        ("", "a command is needed: health, status, drain, stop, log-level; pyinitctl -h says more"),
+        ("", "a command is needed: health, status, drain, stop, log-level, check; pyinitctl -h says more"),
         ("statsu", "no command 'statsu': did you mean status?"),
         ("--control @x log", "no command 'log': did you mean log-level?"),
         ("start", "no command 'start': did you mean status?"),
-        ("xyzzy", "no command 'xyzzy': there are health, status, drain, stop, log-level"),
+        ("xyzzy", "no command 'xyzzy': there are health, status, drain, stop, log-level, check"),
         ("status --jsno", "unrecognized arguments: --jsno; pyinitctl -h says more"),
         ("status --json --watch", "argument --watch: not allowed with argument --json; pyinitctl status -h says more"),
         ("--timeout x stop", "argument --timeout: 'x': not seconds, as 10, 1.5, 500ms or 2m; pyinitctl -h says more"),

@@ -73,6 +73,13 @@ def sidecar(depends: str, app: str = "") -> tuple[tuple[str, str, str], ...]:
     )
 
 
+_WAITING = """  job:
+    image: job:1.0.0
+    depends_on:
+      web:
+        condition: service_healthy
+"""
+
 BAD = [
     Case("start-npm", "npm start", docker(_CMD, 'CMD ["npm", "start"]'), "CMD"),
     Case("start-npm", "by its path", docker(_CMD, 'CMD ["/usr/local/bin/npm", "start"]'), "CMD"),
@@ -508,6 +515,27 @@ BAD = [
         "dependsOn",
         path="task.json",
     ),
+    Case(
+        "depends-on",
+        "never healthy in compose",
+        (*docker(_HEALTH, ""), *service(_WAITING)),
+        "web:",
+        path="compose.yaml",
+    ),
+    Case(
+        "stop-timeout",
+        "of a file laid over another",
+        (("compose.prod.yaml", "", "services:\n  web:\n    stop_grace_period: 5s\n"),),
+        "stop_grace_period",
+        path="compose.prod.yaml",
+    ),
+    Case(
+        "pyinit-options",
+        "a variable that is nearly one",
+        docker("USER node\n", "ENV PYINIT_STOP_TIMOUT=30\nUSER node\n"),
+        "CMD",
+        "warning",
+    ),
     Case("sidecar-order", "none", sidecar('"essential": true'), '"name": "proxy"', path="task.json"),
     Case(
         "sidecar-order",
@@ -600,6 +628,46 @@ BAD = [
 ]
 
 GOOD = [
+    Case("depends-on", "healthy by its image", service(_WAITING)),
+    Case(
+        "depends-on",
+        "it need not be there",
+        service("    depends_on: {db: {condition: service_started, required: false}}\n"),
+    ),
+    Case(
+        "depends-on",
+        "an included one",
+        (
+            *service("    depends_on: [db]\n"),
+            ("compose.yaml", "services:\n", "include: [db.yaml]\nservices:\n"),
+        ),
+    ),
+    Case(
+        "user-root",
+        "compose ships another stage",
+        (
+            *docker(_CMD, f"{_CMD}\nFROM web AS tools\nUSER root\n"),
+            *docker("FROM ${NODE}\n", "FROM ${NODE} AS web\n"),
+            ("compose.yaml", "build: .", "build: {context: ., target: web}"),
+        ),
+    ),
+    Case(
+        "stop-timeout",
+        "by a file of variables",
+        (
+            (
+                "compose.yaml",
+                '    environment:\n      PYINIT_STOP_TIMEOUT: "30"\n',
+                "    env_file: web.env\n",
+            ),
+            ("web.env", "", "# of the image\nPYINIT_STOP_TIMEOUT=30\n"),
+        ),
+    ),
+    Case(
+        "pyinit-options",
+        "an option of another mode",
+        docker('"--listen"', '"--drain-delay", "5", "--listen"'),
+    ),
     Case("start-npm", "in another stage", docker("AS audit\n", 'AS audit\nCMD ["npm", "start"]\n')),
     Case(
         "start-npm",
