@@ -31,9 +31,7 @@ _EXAMPLE = re.compile(r"(example|sample|template|dist|defaults?|schema|vault)$",
 _KEY_FILES = frozenset(("id_rsa", "id_ed25519", "id_ecdsa", ".netrc", ".pgpass", "credentials.json"))
 _NPMRC_SECRET = re.compile(r"(_authToken|_auth|_password)\s*=\s*(?!\s*\$\{)\S")
 _BUILD_TOOLS = frozenset(("g++", "gcc", "make", "build-base", "build-essential", "python3-dev"))
-_AUDITS = re.compile(
-    r"\b(npm|pnpm)\s+(\S+\s+)*?audit\b|\byarn\s+(npm\s+)?audit\b|\b(trivy|grype|snyk|osv-scanner|audit-ci|better-npm-audit)\b"
-)
+_SCANNERS = frozenset(("trivy", "grype", "snyk", "osv-scanner", "audit-ci", "better-npm-audit"))
 
 
 def check(build: Build) -> Iterator[Finding]:
@@ -46,11 +44,19 @@ def check(build: Build) -> Iterator[Finding]:
     yield from _installs(build)
     yield from _dev_dependencies(build)
     yield from _stages(build)
-    scripts = [run.script for stage in build.file.stages for run in stage.runs]
-    if any(install.calls(run) for stage in build.reachable for run in stage.runs) and not any(
-        _AUDITS.search(script) for script in scripts
-    ):
+    is_installing = any(install.calls(run) for stage in build.reachable for run in stage.runs)
+    run_anywhere = (
+        it for stage in build.file.stages for run in stage.runs for it in shell.commands(run.script)
+    )
+    if is_installing and not any(_is_audit(it) for it in run_anywhere):
         yield found(rules.AUDIT, build.file.path, build.stage.line, "No stage runs an audit.")
+
+
+def _is_audit(it: shell.Simple) -> bool:
+    if it.program in ("npm", "pnpm", "yarn"):
+        return "audit" in it.words[1:]
+    # npx audit-ci, as well as the program itself.
+    return bool(_SCANNERS & {it.program, *(it.words[1:] if it.program in ("npx", "pnpx") else ())})
 
 
 def _bases(build: Build) -> Iterator[Finding]:

@@ -29,7 +29,8 @@ _ON = r"\.\s*(?:on|once|addListener|prependListener|prependOnceListener)\s*\(\s*
 # Of whatever: nothing else has events of these names, and process's calls are chained.
 _HANDLED = re.compile(_ON + r"['\"`](SIG[A-Z0-9]+)")
 _BY_NAME = re.compile(r"\bprocess\s*" + _ON + r"[A-Za-z_$]")
-_LISTED = re.compile(r"\[[^\]]*?['\"`]SIG[A-Z0-9]+['\"`][^\]]*\]")
+# As far as a list of signals goes: a bundle is one line of megabytes.
+_LISTED = re.compile(r"\[[^\]]{0,300}?['\"`]SIG[A-Z0-9]+['\"`][^\]]{0,300}\]")
 _SIGNAL = re.compile(r"['\"`](SIG[A-Z0-9]+)['\"`]")
 _SPECIAL = re.compile(r"[$&|;<>(){}*?`\n~]")
 

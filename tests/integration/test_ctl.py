@@ -486,9 +486,9 @@ def test_the_version_is_one_line() -> None:
 def test_help_lists_the_commands_and_exit_codes(word: str) -> None:
     done = ctl(word)
     assert (done.returncode, done.stderr) == (0, "")
-    for name in ("health", "status", "drain", "stop", "log-level", "exit codes", "PYINIT_CONTROL"):
+    for name in ("health", "status", "drain", "stop", "log-level", "check", "exit codes", "PYINIT_CONTROL"):
         assert name in done.stdout
-    for name in ("health", "status", "drain", "stop", "log-level"):
+    for name in ("health", "status", "drain", "stop", "log-level", "check"):
         assert ctl(name, word).stdout.startswith(f"usage: pyinitctl {name} ")
 
 

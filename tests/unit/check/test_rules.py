@@ -310,6 +310,12 @@ BAD = [
         "audit-missing", "none", docker("RUN npm audit --omit=dev --audit-level=high\n", ""), "FROM ${NODE}"
     ),
     Case(
+        "audit-missing",
+        "switched off",
+        docker("RUN npm audit --omit=dev --audit-level=high\n", "RUN npm ci --no-audit && echo audit\n"),
+        "FROM ${NODE}",
+    ),
+    Case(
         "secret-in-image", "in ENV", docker("USER node\n", "ENV API_KEY=abc123\nUSER node\n"), "ENV API_KEY"
     ),
     Case(
@@ -916,6 +922,9 @@ GOOD = [
                 '"environment": [{"name": "NODE_ENV", "value": "production"}, ',
             ),
         ),
+    ),
+    Case(
+        "audit-missing", "a scanner", docker("npm audit --omit=dev --audit-level=high", "npx --yes audit-ci")
     ),
     Case("audit-missing", "yarn's", docker("npm audit --omit=dev", "yarn npm audit")),
     Case(
