@@ -396,15 +396,16 @@ def _request_fields(  # noqa: C901, PLR0912, PLR0915  one branch per field
         lines = [replaced.get(line, line) for line in lines]
     if head.method == b"TRACE" and (head.is_chunked or head.content_length):
         raise ProtocolError("TRACE with a body (RFC 9110 section 9.3.8)")
+    offers = False
     if upgrades and b"upgrade" in options and head.minor == 1:
-        _upgrade(head, upgrades, lines)
+        offers = _upgrade(head, upgrades, lines)
     if removed or named or replaced:
         head.fields = b"\r\n".join([b"", *lines])
-    return removed if not (named or replaced or head.upgrade) else None
+    return removed if not (named or replaced or offers) else None
 
 
-def _upgrade(head: RequestHead, upgrades: list[bytes], lines: list[bytes]) -> None:
-    """Offer what the client offered, HTTP itself aside."""
+def _upgrade(head: RequestHead, upgrades: list[bytes], lines: list[bytes]) -> bool:
+    """Offer what the client offered, HTTP itself aside; whether there is any."""
     offered: dict[bytes, bytes] = {}
     for protocol in upgrades:
         match = abnf.PROTOCOL.fullmatch(protocol)
@@ -414,10 +415,12 @@ def _upgrade(head: RequestHead, upgrades: list[bytes], lines: list[bytes]) -> No
             offered[protocol] = match[1].lower()
     # A server may ignore Upgrade (RFC 9110 section 7.8). With a body it is: whether that body is read as one
     # depends on whether the app listens for upgrades, so it could be read two ways.
-    if offered and not head.is_chunked and not head.content_length:
-        head.upgrade = b", ".join(offered)
-        if b"websocket" in offered.values():
-            head.websocket_key = _websocket_key(head, lines)
+    if not offered or head.is_chunked or head.content_length:
+        return False
+    head.upgrade = b", ".join(offered)
+    if b"websocket" in offered.values():
+        head.websocket_key = _websocket_key(head, lines)
+    return True
 
 
 def _websocket_key(head: RequestHead, lines: list[bytes]) -> bytes:

@@ -177,16 +177,17 @@ class Exchange:
         if self._has_request:
             downstream.hold(data)
             return
-        assert self._request_body is not None  # noqa: S101  or the request would be complete
+        framer = self._request_body
+        assert framer is not None  # noqa: S101  or the request would be complete
         try:
-            piece = self._frame(self._request_body, data)
+            piece = self._frame(framer, data)
         except ProtocolError as fault:
             self._client_broke(fault)
             return
         self._waiting_since_s = downstream.server.now_s()
         if self.upstream is not None:
             self.upstream.transport.write(piece)
-            if self._has_request and self._response is not None and self._response_is_complete:
+            if framer.complete and self._response is not None and self._response_is_complete:
                 self._finish()
         elif self._first is not None:
             self._first += piece  # read before the gate closed: one read at most

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pyinit.drain.outcomes import InFlight, Kind
 from pyinit.drain.tracker import State
@@ -32,7 +32,7 @@ class Tunnel:
         bytes_out: what the app has sent on to the client.
     """
 
-    kind = Kind.TUNNEL
+    kind: ClassVar[Kind] = Kind.TUNNEL
 
     __slots__ = (
         "_app_ended",

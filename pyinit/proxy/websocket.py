@@ -18,7 +18,7 @@ hangs would then keep its clients from leaving in time, and one that does not ec
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pyinit.drain.outcomes import Kind
 from pyinit.http1.websocket import GOING_AWAY, FrameFollower, close_frame
@@ -43,7 +43,7 @@ APP_FIN_S = 1.0
 class WebSocketTunnel(Tunnel):
     """See Tunnel; both ends are connected from the start."""
 
-    kind = Kind.WEBSOCKET
+    kind: ClassVar[Kind] = Kind.WEBSOCKET
 
     __slots__ = (
         "_app_heard_s",
@@ -136,7 +136,8 @@ class WebSocketTunnel(Tunnel):
     def _client_data_leaving(self, data: bytes) -> None:
         follower = self._from_client
         now_s = self._client_heard_s = self.downstream.server.now_s()
-        if not self._has_closed_app and not follower.has_closed:
+        had_closed = follower.has_closed
+        if not self._has_closed_app and not had_closed:
             end = follower.follow_to_boundary(data)
             self.downstream.server.stats.bytes_in += end
             self.bytes_in += end

@@ -34,7 +34,7 @@ Facts = dict[str, object]
 
 
 def facts(head: RequestHead | ResponseHead) -> Facts:
-    names = set(head.__slots__) - {"verdict"} | {"lines"}
+    names = {name for name in dir(head) if not name.startswith("_")} - {"verdict", "first"}
     return {name: getattr(head, name) for name in names}
 
 

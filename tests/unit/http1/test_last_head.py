@@ -55,7 +55,8 @@ class Connection:
 
 
 def facts(head: RequestHead) -> dict[str, object]:
-    return {name: getattr(head, name) for name in head.__slots__ if name != "verdict"} | {"lines": head.lines}
+    names = {name for name in dir(head) if not name.startswith("_")} - {"verdict", "first"}
+    return {name: getattr(head, name) for name in names}
 
 
 def forwarder(mode: str = "auto", *, is_trusted: bool = True, head_max_bytes: int = 1 << 20) -> Forwarder:
