@@ -5,8 +5,6 @@ The fields themselves pass to the app as they came, well-formed or not.
 
 from pyinit.http1.message import RequestHead
 
-# W3C Trace Context section 3.2.2: version-traceid-parentid-flags; more may follow in later versions.
-_TRACE_ID = slice(3, 35)
 _HEX = b"0123456789abcdef"
 # 1-67891233-abcdef012345678912345678 is what AWS makes; a UUID has 36.
 _ID_MAX = 128
@@ -22,7 +20,8 @@ def trace_ids(head: RequestHead, added_id: bytes = b"") -> dict[str, str]:
     found = {}
     parent = head.first(b"traceparent")
     if parent:
-        trace_id = parent[_TRACE_ID]
+        # W3C Trace Context section 3.2.2: version-traceid-parentid-flags; more may follow in later versions.
+        trace_id = parent[3:35]
         if parent[2:3] == b"-" and parent[35:36] == b"-" and len(trace_id) == 32 and not trace_id.strip(_HEX):
             found["trace_id"] = trace_id.decode()
     if amzn := head.first(b"x-amzn-trace-id"):
