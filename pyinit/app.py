@@ -23,6 +23,7 @@ from pyinit.drain import phases
 from pyinit.drain.phases import Action, DrainMachine, Phase
 from pyinit.drain.report import report_fields
 from pyinit.errors import DrainAborted
+from pyinit.form import form
 from pyinit.init import signals
 from pyinit.init.child import Child
 from pyinit.init.run import OWN_FAILURE
@@ -177,6 +178,7 @@ class App:
         for address, is_raw in self._listening:
             self._log.info("listener.bound", address=address, raw=is_raw)
         fields: dict[str, object] = {
+            "form": form(),
             "platform": start.platform.name,
             "found_by": start.found_by,
             "stop_timeout_s": settings.stop_timeout_s or start.platform.stop_timeout_s,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pyinit import __version__
 from pyinit.drain import phases
 from pyinit.drain.report import phase_durations_s
+from pyinit.form import form
 from pyinit.init import signals
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ class Oversight:
         return RunState(
             pid=os.getpid(),
             version=__version__,
+            form=form(),
             mode="sidecar" if child.pid is None else "front",
             started_at_s=self._started_at_s,
             uptime_s=uptime_s,

@@ -447,5 +447,6 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 def _version() -> str:
     from pyinit import __version__  # noqa: PLC0415  used once, by --version
+    from pyinit.form import form  # noqa: PLC0415  the same
 
-    return f"pyinit {__version__}\n"
+    return f"pyinit {__version__} ({form()})\n"

@@ -286,8 +286,8 @@ METRICS = (
         "pyinit_build_info",
         Type.INFO,
         "1, with what runs here.",
-        ("version", "python", "mode", "platform"),
-        lambda it: {(it.version, platform.python_version(), it.mode, it.platform): 1},
+        ("version", "form", "python", "mode", "platform"),
+        lambda it: {(it.version, it.form, platform.python_version(), it.mode, it.platform): 1},
     ),
 )
 

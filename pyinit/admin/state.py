@@ -93,6 +93,7 @@ class RunState:
         log_dropped_count: lines that nobody took.
         workers_serving: of the workers, those that run, have loaded, and answer.
         worker_exits: workers that ended before their time; each has a successor.
+        form: of the hot path, pure or compiled.
     """
 
     pid: int
@@ -122,6 +123,7 @@ class RunState:
     log_dropped_count: int = 0
     workers_serving: int = 1
     worker_exits: int = 0
+    form: str = "pure"
 
 
 class Operator(Protocol):

@@ -68,13 +68,15 @@ RULES: dict[str, Rule] = {
     "scripts.pyinitctl": Rule(ours=("ctl.main",), never=BEFORE_EXEC | {"os"}),
     "isolated": Rule(ours=("__main__",), never=BEFORE_EXEC),
     "errors": Rule(stdlib=frozenset()),
+    "form": Rule(never=BEFORE_EXEC),
     "log": Rule(never=BEFORE_EXEC),
     "cli": Rule(
         ours=("settings", "init.", "errors", "log"), lazily=("front", "dropin."), never=BEFORE_EXEC | {"_socket",
               "ctypes"}
     ),
     "settings": Rule(
-        ours=("options", "values", "errors", "init.signals"), lazily=("__version__", "dropin.clib"), never=BEFORE_EXEC
+        ours=("options", "values", "errors", "init.signals"), lazily=("__version__", "dropin.clib", "form"),
+        never=BEFORE_EXEC
     ),
     "options": Rule(ours=("values",), never=BEFORE_EXEC),
     "values": Rule(ours=("init.signals",), never=BEFORE_EXEC),
@@ -94,7 +96,7 @@ RULES: dict[str, Rule] = {
     "logsetup": Rule(ours=("accessline", "jsonlines", "log", "logbatch"), others=frozenset(("structlog",))),
     "app": Rule(
         ours=("admin.surface", "oversight",
-              "assembly", "diagnosis", "front", "limits", "logsetup", "ports", "settings", "values", "platform",
+              "assembly", "diagnosis", "form", "front", "limits", "logsetup", "ports", "settings", "values", "platform",
               "errors", "logbatch", "log", "init.",
               "drain.", "proxy.", "http1.", "sockets"),
         others=frozenset(("uvloop",)),
@@ -105,7 +107,7 @@ RULES: dict[str, Rule] = {
                            "proxy.", "http1.")),
     "worker": Rule(ours=("assembly", "logsetup", "logbatch", "values", "log", "errors", "init.",
     "proxy."), others=frozenset(("uvloop",))),
-    "oversight": Rule(ours=("__version__", "admin.state", "drain.", "front", "init.child", "init.signals",
+    "oversight": Rule(ours=("__version__", "form", "admin.state", "drain.", "front", "init.child", "init.signals",
                             "proxy.steering", "logsetup", "log")),
     # Heavy, and loaded when an operator first asks.
     "admin.server": Rule(ours=("admin.", "log"), others=frozenset(("aiohttp",))),

@@ -137,7 +137,8 @@ EXPECTED = {
     "pyinit_worker_exits_total": 141,
     "pyinit_callback_faults_total": 120,
     "pyinit_log_lines_dropped_total": 140,
-    f'pyinit_build_info{{mode="front",platform="docker",python="{platform.python_version()}",version="1.2.3"}}': 1,
+    f'pyinit_build_info{{form="pure",mode="front",platform="docker",python="{platform.python_version()}",'
+    'version="1.2.3"}': 1,
 }  # fmt: skip
 
 
