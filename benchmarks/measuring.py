@@ -37,7 +37,7 @@ class Installation:
     Args:
         folder: where it is made.
         bytecode: whether modules are compiled beforehand.
-        tree: the source tree to install from.
+        tree: the source tree to install from, or a wheel.
         packages: what else it holds, copied from where this interpreter has it.
 
     Attributes:
@@ -53,7 +53,13 @@ class Installation:
         self.python = str(self._bin / "python")
         (site_packages,) = folder.glob("lib/python*/site-packages")
         no_bytecode = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(tree / "pyinit", site_packages / "pyinit", ignore=no_bytecode)
+        if tree.suffix == ".whl":
+            # A compiled one has a library beside the package. The script is the same, in the folder for those.
+            shutil.unpack_archive(tree, site_packages, "zip")
+            (script,) = site_packages.glob("*.data/scripts/pyinit")
+        else:
+            shutil.copytree(tree / "pyinit", site_packages / "pyinit", ignore=no_bytecode)
+            script = tree / "pyinit/scripts/pyinit.py"
         for name in packages:
             spec = importlib.util.find_spec(name)
             if spec is None or spec.origin is None:
@@ -61,7 +67,7 @@ class Installation:
             shutil.copytree(Path(spec.origin).parent, site_packages / name, ignore=no_bytecode)
         if bytecode:
             compileall.compile_dir(site_packages, quiet=1)
-        self.pyinit = self.script("pyinit", (tree / "pyinit/scripts/pyinit.py").read_text())
+        self.pyinit = self.script("pyinit", script.read_text())
 
     def script(self, name: str, text: str, *, first_line: str = "{python}") -> str:
         """An executable beside the interpreter, its ``#!python`` rewritten as an installer does."""

@@ -13,7 +13,7 @@ Sharing a core is with a Node hello world (peers/plain.js) on the proxy's own; s
 
 Run beside an installed pyinit: .venv/bin/python benchmarks/proxy_cost.py --json proxy.json --picture docs/proxy.svg
 What is missing is said and left out (apt-get install wrk nginx haproxy caddy; npm; pip install 'pyinit[bench]').
-``--tree before=/a/checkout`` measures another tree beside this one; ``--from proxy.json`` prints and draws again.
+``--tree before=/a/checkout`` measures another tree, or a wheel, beside; ``--from proxy.json`` prints and draws again.
 """
 
 from __future__ import annotations
@@ -356,7 +356,12 @@ def _options() -> argparse.Namespace:
         "--quick", action="store_true", help="one turn, fewer loads and connections: two minutes"
     )
     parser.add_argument(
-        "--tree", type=_tree, action="append", default=[], metavar="NAME=FOLDER", help="another pyinit's"
+        "--tree",
+        type=_tree,
+        action="append",
+        default=[],
+        metavar="NAME=PATH",
+        help="another pyinit's, or a wheel of one",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep every figure there")
     parser.add_argument(
@@ -382,8 +387,8 @@ def _counts(text: str) -> list[int]:
 
 def _tree(text: str) -> tuple[str, Path]:
     name, found, path = text.partition("=")
-    if not found or not (Path(path) / "pyinit").is_dir():
-        raise argparse.ArgumentTypeError("NAME=FOLDER, with pyinit/ in it")
+    if not found or not (path.endswith(".whl") or (Path(path) / "pyinit").is_dir()):
+        raise argparse.ArgumentTypeError("NAME=FOLDER, with pyinit/ in it, or NAME=WHEEL")
     return name, Path(path).resolve()
 
 
