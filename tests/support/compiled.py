@@ -1,7 +1,8 @@
 """A wheel whose hot path is compiled, installed, and a copy of the tests that run against it.
 
-``python -m tests.support.compiled [FOLDER] [pytest's arguments]`` runs all of them, or those that are named, on such an
-installation; FOLDER, made where it is not there, is kept and used again: a build takes a minute.
+``python -m tests.support.compiled FOLDER [pytest's arguments]`` runs all of them, or those that are named, on such an
+installation; FOLDER, made where it is not there, is kept and used again: a build takes a minute. Tests that replace a
+method of what is compiled fail there, as such a class does not let them: test_server_faults.py, and some elsewhere.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ class Place:
 
 
 def main(folder: str, *arguments: str) -> int:
-    """Build where there is no wheel yet, and run."""
+    """Build where FOLDER has no wheel, and run; to build anew, remove that and venv/."""
     kept = Path(folder).resolve()
     kept.mkdir(parents=True, exist_ok=True)
     wheel = next(kept.glob("*.whl"), None) or build_wheel(kept)
