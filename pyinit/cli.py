@@ -48,9 +48,16 @@ def run(argv: list[str], *, mask_at_start: frozenset[int]) -> int:
         for text in settings.warnings:
             _say(f"warning: {text}")
         if settings.is_front:
-            from pyinit import front  # noqa: PLC0415  front mode alone
+            try:
+                from pyinit.front import start  # noqa: PLC0415  front mode alone
+            except ModuleNotFoundError as problem:
+                if problem.name != "pyinit.front":
+                    raise
+                raise SettingsError(
+                    "--listen: this is the bundle for init mode alone, which holds no proxy; take the full one"
+                ) from None
 
-            return front.start(settings, mask_at_start=mask_at_start, dispositions=dispositions)
+            return start(settings, mask_at_start=mask_at_start, dispositions=dispositions)
         return _run_init(settings, mask_at_start, dispositions)
     except Shown as shown:
         Sink(1).write(str(shown).encode())

@@ -17,10 +17,14 @@ def main(argv: list[str]) -> None:
         argv: a name, the signals that were blocked at the very start, ``--``, the command line.
     """
     end = argv.index("--")
+    take_name(argv[end + 1])
+    __main__.run(argv[end + 1 :], {int(text) for text in argv[1:end]})
+
+
+def take_name(called_as: str) -> None:
+    """For ps and pidof: the kernel names a script after its file, an interpreter after itself."""
     try:
-        # For ps and pidof: the kernel names a script after its file, an interpreter after itself.
         with open("/proc/self/comm", "wb", buffering=0) as comm:
-            comm.write(os.fsencode(os.path.basename(argv[end + 1])))
+            comm.write(os.fsencode(os.path.basename(called_as)))
     except OSError:
         pass  # without /proc there is nobody to read it either
-    __main__.run(argv[end + 1 :], {int(text) for text in argv[1:end]})

@@ -67,6 +67,7 @@ RULES: dict[str, Rule] = {
     "scripts.pyinit": Rule(ours=("__main__",), never=BEFORE_EXEC | {"os"}),
     "scripts.pyinitctl": Rule(ours=("ctl.main",), never=BEFORE_EXEC | {"os"}),
     "isolated": Rule(ours=("__main__",), never=BEFORE_EXEC),
+    "launched": Rule(ours=("__main__", "isolated"), never=BEFORE_EXEC),
     "errors": Rule(stdlib=frozenset()),
     "form": Rule(never=BEFORE_EXEC),
     "log": Rule(never=BEFORE_EXEC),
