@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 import link
 import pytest
 
+from tests.support import bundle
 from tests.support.process import PidNamespace, children_of, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_MARKERS = ("link", "pid1", "node", "slow")
+_MARKERS = ("link", "pid1", "bundle", "node", "slow")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -27,6 +28,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         reasons["link"] = link.missing()
     if any(item.get_closest_marker("pid1") for item in items):
         reasons["pid1"] = PidNamespace.refusal()
+    if any(item.get_closest_marker("bundle") for item in items):
+        reasons["bundle"] = bundle.refusal()
     if any(item.get_closest_marker("node") for item in items):
         reasons["node"] = None if shutil.which("node") else "need node"
     for item in items:
