@@ -77,13 +77,17 @@ def main() -> None:
     parser.add_argument(
         "--runs", type=int, default=30, help="of each variant, each of three times [%(default)s]"
     )
-    runs = parser.parse_args().runs
+    parser.add_argument("--bundle", type=Path, help="what docker/bundle/build.py made, as one more variant")
+    options = parser.parse_args()
+    runs = options.runs
     is_root, place = can_be_pid_1(), machine()
     windows_s: dict[str, list[float]] = defaultdict(list)
     # By variant, and whether SIGTERM was blocked or handled when it was sent: whether it was lost.
     losses: dict[tuple[str, bool], list[bool]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as folder:
         variants = _variants(Path(folder))
+        if options.bundle is not None:
+            variants["`bin/pyinit` of the bundle"] = [str(options.bundle.resolve() / "bin/pyinit")]
         for turn in range(-1, runs):  # the first fills the page cache, and is not counted
             for name, words in variants.items():
                 found_s = _forked(partial(_window_s, words), is_root=is_root)
