@@ -129,6 +129,7 @@ def _run_init(settings: Settings, mask: frozenset[int], dispositions: signals.Di
         drain_delay_s=delay_s,
         stop_timeout_s=timeout_s,
         wait_all=settings.wait_all,
+        explains_kills=True,
     )
     return init_run.run_init(plan, log)
 

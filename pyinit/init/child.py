@@ -13,7 +13,7 @@ import struct
 import sys
 from typing import TYPE_CHECKING
 
-from pyinit.init import reaper, signals
+from pyinit.init import memory, reaper, signals
 from pyinit.init.processes import signal_descendants
 
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ class Child:
         self._log = log
         self._fd = -1
         self._own_pid = os.getpid()
+        self._has_killed = False
+        self._memory_kills = memory.kills()  # of those before us nothing is to be said
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Receive signals from here on; those that came since the start are among them."""
@@ -103,6 +105,8 @@ class Child:
                 if os.WIFSIGNALED(status):
                     fields["signal"] = signals.name(os.WTERMSIG(status))
                 self._log.info("child.exited", **fields)
+                if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signals.SIGKILL:
+                    self._name_killer(pid)
                 self._on_exit(self.code)
                 continue
             if self._on_other_exit is not None and self._on_other_exit(pid, reaper.exit_code(status)):
@@ -115,6 +119,18 @@ class Child:
 
         if not self._has_others and self._alone is not None and not self._alone.done():
             self._alone.set_result(None)
+
+    def _name_killer(self, pid: int) -> None:
+        now = memory.kills()
+        if self._has_killed or now is None or now <= (self._memory_kills or 0):
+            return
+        self._log.error(
+            "child.out_of_memory",
+            pid=pid,
+            oom_kills=now - (self._memory_kills or 0),
+            reason="the kernel has killed in this container for lack of memory since we started: raise the limit,"
+            " or have Node stay below it (--max-old-space-size)",
+        )
 
     async def left_alone(
         self, limit_s: float, loop: asyncio.AbstractEventLoop, *, stop_signum: int | None
@@ -159,6 +175,7 @@ class Child:
 
     def kill(self) -> None:
         """SIGKILL to its group, whatever -g says: nothing of it may outlive its time."""
+        self._has_killed = True
         self._send(signals.SIGKILL, to_group=True)
 
     def _send(self, signum: int, *, to_group: bool) -> None:

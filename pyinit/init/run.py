@@ -51,12 +51,14 @@ class InitPlan:
         wait_all: after the child, wait for all other descendants; within stop_timeout_s from the stop signal or from
             the child's end, whichever is first.
         kill_must_work: a signal that may not be sent to the child ends us with 1, as tini; else it is a warning.
+        explains_kills: a SIGKILL that was not ours is looked into.
         on_failure: for a child that cannot be started, as for spawn; None for tini's line and codes.
     """
 
     __slots__ = (
         "drain_delay_s",
         "expect_exits",
+        "explains_kills",
         "forwarding",
         "kill_must_work",
         "launch",
@@ -85,6 +87,7 @@ class InitPlan:
         stop_timeout_s: float | None = None,
         wait_all: bool = False,
         kill_must_work: bool = False,
+        explains_kills: bool = False,
         on_failure: Callable[[SpawnError], int] | None = None,
     ) -> None:
         self.launch = launch
@@ -99,6 +102,7 @@ class InitPlan:
         self.stop_timeout_s = stop_timeout_s
         self.wait_all = wait_all
         self.kill_must_work = kill_must_work
+        self.explains_kills = explains_kills
         self.on_failure = on_failure
 
 
@@ -312,12 +316,26 @@ class _Init:
             if os.WIFSIGNALED(status):
                 words = signals.describe(os.WTERMSIG(status))
                 self._log.info(f"Main child exited with signal (with signal '{words}')")
+                if self._plan.explains_kills and os.WTERMSIG(status) == signals.SIGKILL:
+                    self._name_killer()
             else:
                 self._log.info(f"Main child exited normally (with status '{self._code}')")
             if self._plan.wait_all:
                 self._start_clock()
                 self._tell_the_rest()
         self._log.trace("No child to reap" if self._has_children else "No child to wait")
+
+    def _name_killer(self) -> None:
+        if self._leave_at_s is not None:
+            return  # it was us
+        from pyinit.init.memory import kills  # noqa: PLC0415  for such an end alone
+
+        count = kills()
+        if count:
+            self._log.warning(
+                f"The kernel has killed {count} time(s) in this container for lack of memory: raise the limit, or have"
+                " the command stay below it"
+            )
 
     def _tell_the_rest(self) -> None:
         """--wait-all: the stop that the child has heard of, for those who have not and would be waited for in vain."""
