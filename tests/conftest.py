@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import engine
 import link
 import pytest
 
@@ -18,7 +19,7 @@ from tests.support.process import PidNamespace, children_of, eventually
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_MARKERS = ("link", "pid1", "bundle", "node", "slow")
+_MARKERS = ("link", "pid1", "engine", "bundle", "node", "slow")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -28,6 +29,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         reasons["link"] = link.missing()
     if any(item.get_closest_marker("pid1") for item in items):
         reasons["pid1"] = PidNamespace.refusal()
+    if any(item.get_closest_marker("engine") for item in items):
+        reasons["engine"] = engine.refusal()
     if any(item.get_closest_marker("bundle") for item in items):
         reasons["bundle"] = bundle.refusal()
     if any(item.get_closest_marker("node") for item in items):

@@ -1,0 +1,206 @@
+"""A container engine for tests and for trying images out: podman, set up so that it works nearly anywhere.
+
+    python docker/engine.py podman run --rm localhost/pyinit-base:bookworm node --version
+
+runs a command where ``podman`` works and that base image is there. On a machine without systemd, with cgroups half
+v1 and half v2, or in a sandbox without CAP_SYS_RESOURCE, podman needs a mount namespace of its own, limits that can be
+had, and neither cgroups nor a bridge; memory limits have no effect then. On an ordinary machine that is no hindrance.
+The base is Debian 12 with Node.js, made by mmdebstrap and kept (XDG_CACHE_HOME): no registry of images is asked. Root
+alone may; missing programs are installed from Debian.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BASE = "localhost/pyinit-base:bookworm"
+_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pyinit-images"
+_PROGRAMS = {"podman": "podman", "crun": "crun", "mmdebstrap": "mmdebstrap", "nsenter": "util-linux"}
+_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_LIMIT = 16384
+_CONFIGURATION = """\
+[containers]
+default_ulimits = ["nofile={nofile}:{nofile}", "nproc={nproc}:{nproc}"]
+cgroups = "disabled"
+netns = "none"
+[engine]
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+runtime = "crun"
+"""
+
+
+def refusal() -> str | None:
+    """Why there can be no engine here; None where there can."""
+    if os.geteuid():
+        return "need root"
+    if missing := [word for word in _PROGRAMS if shutil.which(word) is None]:
+        return f"need {', '.join(missing)}" if shutil.which("apt-get") is None else None
+    return None
+
+
+class Engine:
+    """podman in a mount namespace, which a sleeping process holds; images and containers are its own.
+
+    Attributes:
+        words: to be put before a command, so that it runs in there.
+        environment: for it.
+    """
+
+    def __init__(self, folder: Path, configuration: Path, holder_pid: int) -> None:
+        self.words = ["nsenter", "-t", str(holder_pid), "-m", "--"]
+        self._podman = ["--root", str(folder / "storage"), "--runroot", str(folder / "run")]
+        self.environment = {**os.environ, "CONTAINERS_CONF": str(configuration)}
+
+    def command(self, *words: str | Path) -> list[str]:
+        """What runs podman with these arguments."""
+        return [*self.words, "podman", *self._podman, *map(str, words)]
+
+    def run(self, *words: str | Path, text_in: str | None = None) -> str:
+        """Run podman; what it prints. Raises RuntimeError with what it says where it fails."""
+        done = subprocess.run(
+            self.command(*words),
+            env=self.environment,
+            input=text_in,
+            stdin=None if text_in is not None else subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(
+                f"podman {' '.join(map(str, words))}: {done.returncode}\n{done.stdout}{done.stderr}"
+            )
+        return done.stdout
+
+    def build(self, tag: str, folder: Path, *options: str) -> None:
+        """An image of a folder's Dockerfile; as docker writes them, HEALTHCHECK included."""
+        words = ("--isolation=chroot", "--format=docker", "--network=host", "--pull=never", *options)
+        self.run("build", *words, "-t", tag, folder)
+
+    def import_tar(self, archive: Path, tag: str, *changes: str) -> None:
+        """An image of one layer."""
+        options = [word for change in changes for word in ("-c", change)]
+        self.run("import", *options, archive, tag)
+
+
+@contextmanager
+def engine() -> Iterator[Engine]:
+    """Set one up, with the base image in it; containers of it are ended at the end."""
+    _install()
+    _CACHE.mkdir(parents=True, exist_ok=True)
+    base = _CACHE / "base.tar"
+    if not base.exists():
+        _make_base(base)
+    with tempfile.TemporaryDirectory(prefix="pyinit-engine-") as text, (_CACHE / "lock").open("w") as lock:
+        # Images are kept, as unpacking the base takes longer than most of what is done with it.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        configuration = Path(text) / "containers.conf"
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        nofile = min(_LIMIT, hard) if hard != resource.RLIM_INFINITY else _LIMIT
+        nproc = min(_LIMIT, int(Path("/proc/sys/kernel/pid_max").read_text()))
+        configuration.write_text(_CONFIGURATION.format(nofile=nofile, nproc=nproc))
+        # crun wants one hierarchy or the other: what a hybrid machine has of v2 is taken out of its sight.
+        script = "umount /sys/fs/cgroup/unified 2>/dev/null; echo there; exec sleep infinity"
+        with subprocess.Popen(
+            ["unshare", "-m", "--propagation", "private", "sh", "-c", script], stdout=subprocess.PIPE
+        ) as holder:
+            try:
+                assert holder.stdout is not None  # noqa: S101  it is a pipe
+                holder.stdout.readline()
+                found = Engine(_CACHE, configuration, holder.pid)
+                found.run("rm", "--all", "--force", "--time=0")  # of one that was killed
+                _load(found, base)
+                try:
+                    yield found
+                finally:
+                    found.run("rm", "--all", "--force", "--time=0")
+                    found.run("image", "prune", "--force")
+            finally:
+                holder.kill()
+
+
+def _load(found: Engine, base: Path) -> None:
+    stamp = f"{base.stat().st_mtime_ns}"
+    label = '{{index .Config.Labels "made"}}'
+    kept = found.run("images", "--quiet", BASE)
+    if not kept or found.run("image", "inspect", BASE, "--format", label).strip() != stamp:
+        found.import_tar(base, BASE, f"ENV {_PATH}", f"LABEL made={stamp}")
+
+
+def _install() -> None:
+    wanted = sorted({package for program, package in _PROGRAMS.items() if shutil.which(program) is None})
+    if wanted:
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        for words in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", *wanted]):
+            subprocess.run(["apt-get", *words], env=environment, check=True, stdout=sys.stderr)
+
+
+def _make_base(base: Path) -> None:
+    """Debian 12 with this machine's Node.js where that needs the C++ library alone, as node.org's; else Debian's."""
+    hooks = ['--customize-hook=chroot "$1" useradd --uid 1000 --create-home node']
+    packages = ["ca-certificates", "procps"]
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is not None and npm is not None and _is_self_contained(node):
+        packages.append("libstdc++6")
+        modules = Path(npm).resolve().parents[1]
+        hooks += [
+            f"--customize-hook=copy-in {Path(node).resolve()} /usr/local/bin",
+            '--customize-hook=mkdir -p "$1/usr/local/lib/node_modules"',
+            f"--customize-hook=copy-in {modules} /usr/local/lib/node_modules",
+            '--customize-hook=ln -s ../lib/node_modules/npm/bin/npm-cli.js "$1/usr/local/bin/npm"',
+        ]
+    else:
+        packages += ["nodejs", "npm"]
+    new = base.with_suffix(".new.tar")
+    words = [
+        "mmdebstrap",
+        "--quiet",
+        "--variant=minbase",
+        f"--include={','.join(packages)}",
+        *hooks,
+        "bookworm",
+    ]
+    subprocess.run([*words, str(new)], check=True, stdout=sys.stderr)
+    new.replace(base)
+
+
+def _is_self_contained(node: str) -> bool:
+    linked = subprocess.run(["ldd", node], capture_output=True, text=True, check=False).stdout
+    names = {line.split()[0].partition(".so")[0] for line in linked.splitlines() if ".so" in line}
+    return {name for name in names if "/" not in name} <= {
+        *("linux-vdso", "libdl", "libstdc++", "libm", "libgcc_s", "libpthread", "libc", "librt"),
+    }
+
+
+def main() -> None:
+    """Run a command with an engine."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="podman and its arguments, or any other")
+    command = parser.parse_args().command
+    if not command:
+        parser.error("what is to be run?")
+    if reason := refusal():
+        raise SystemExit(f"no engine here: {reason}")
+    with engine() as found:
+        words = found.command(*command[1:]) if command[0] == "podman" else [*found.words, *command]
+        raise SystemExit(subprocess.run(words, env=found.environment, check=False).returncode)
+
+
+if __name__ == "__main__":
+    main()

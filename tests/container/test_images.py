@@ -1,0 +1,198 @@
+"""The Dockerfiles' images in real containers: built, run, asked, looked into, stopped, killed.
+
+By podman; what it does not do here, a HEALTHCHECK that fires by itself and memory limits, is not seen here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+import engine
+import pytest
+from storm import LOST, Outcome, Plan, Storm
+
+from tests.support import bundle
+from tests.support.containers import Attached, Container, container, ran
+from tests.support.front import DEADLINE_S
+from tests.support.http_client import Client
+from tests.support.process import PATIENCE_S, ROOT, TIME_SCALE, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from engine import Engine
+
+pytestmark = [pytest.mark.engine, pytest.mark.bundle, pytest.mark.node, pytest.mark.slow]
+
+EXAMPLE, TINI, SIDECAR = (
+    "localhost/pyinit-test-example",
+    "localhost/pyinit-test-tini",
+    "localhost/pyinit-sidecar",
+)
+FULL, INIT = "localhost/pyinit-bundle", "localhost/pyinit-bundle-init"
+HARDENED = ("--read-only", "--cap-drop=all", "--security-opt=no-new-privileges", "--user=node")
+
+
+@pytest.fixture(scope="module")
+def podman() -> Iterator[Engine]:
+    """With the images in it."""
+    with engine.engine() as found:
+        for folder, tag in ((bundle.full(), FULL), (bundle.init_only(), INIT)):
+            found.import_tar(folder.with_suffix(".tar"), tag, "ENV PATH=/opt/pyinit/bin")
+        docker = ROOT / "docker"
+        base, full = f"--build-arg=NODE={engine.BASE}", f"--build-arg=PYINIT={FULL}"
+        found.build(f"{EXAMPLE}-tested", docker / "example", base, full, "--target=test")
+        found.build(EXAMPLE, docker / "example", base, full)
+        found.build(TINI, docker / "tini", f"--build-arg=BASE={engine.BASE}", f"--build-arg=PYINIT={INIT}")
+        found.build(SIDECAR, docker / "sidecar", full)
+        yield found
+
+
+def runs(running: Container, name: str) -> bool:
+    return name in running.exec("ps", "-eo", "comm").split()
+
+
+def oldest_exchange(running: Container) -> str | None:
+    status = json.loads(running.exec("/opt/pyinit/bin/pyinitctl", "status", "--json"))
+    return next((exchange["target"] for exchange in status["oldest"]), None)
+
+
+def status_of(running: Container, target: str = "/") -> int:
+    running.wait_event("app.ready")
+    with running.network(), Client(8080) as client:
+        return client.get(target).status
+
+
+@pytest.mark.parametrize("options", [(), HARDENED], ids=["as it is", "hardened"])
+def test_the_example_serves_says_that_it_is_healthy_and_drains(
+    podman: Engine, options: tuple[str, ...]
+) -> None:
+    with container(podman, *options, EXAMPLE) as running:
+        assert status_of(running) == 200
+        assert running.exec("/opt/pyinit/bin/pyinitctl", "health") == "ready\n"
+        podman.run("healthcheck", "run", running.name)
+        assert running.exec("cat", "/proc/1/comm") == "pyinit\n"
+        assert running.exec("id", "-un") == "node\n"
+        with running.network():
+            client = Client(8080)
+        with client:
+            # In flight for as long as we like: its last byte is ours to send.
+            client.send(b"POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n1")
+            eventually(lambda: oldest_exchange(running) == "/upload")
+            with running.stopping():
+                running.wait_event("drain.phase_changed", phase="draining")
+                client.send(b"2")
+                answer = client.response()
+        assert (running.exit_code(), answer.status, answer.get("connection")) == (0, 200, "close")
+        assert running.wait_event("drain.finished")["cut_count"] == 0
+
+
+def test_signals_and_sigkill(podman: Engine) -> None:
+    for signum, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, 137)):
+        with container(
+            podman, "--entrypoint=/opt/pyinit/bin/pyinit", EXAMPLE, "--", "sleep", "1000"
+        ) as running:
+            eventually(partial(runs, running, "sleep"))
+            running.kill(signum)
+            assert running.exit_code() == code
+
+
+def test_exit_codes_are_the_commands(podman: Engine) -> None:
+    pyinit = ("--entrypoint=/opt/pyinit/bin/pyinit", EXAMPLE, "--")
+    assert ran(podman, *pyinit, "sh", "-c", "exit 42").returncode == 42
+    assert ran(podman, *pyinit, "/nowhere").returncode == 127
+    assert ran(podman, *pyinit, "/etc/passwd").returncode == 126
+
+
+def test_tinis_image_runs_pyinit_as_tini(podman: Engine) -> None:
+    done = ran(podman, TINI, "sh", "-c", "cat /proc/1/comm; id -un; exit 3")
+    assert (done.stdout, done.returncode) == ("tini\nnode\n", 3), done.stderr
+    with container(podman, TINI, "node", "-e", "setInterval(() => {}, 1e6)") as running:
+        eventually(partial(runs, running, "node"))
+        begun_s = time.monotonic()
+        assert running.stop() == 143
+        assert time.monotonic() - begun_s < 10 * TIME_SCALE  # without an init Node as PID 1 has to be killed
+
+
+def test_as_the_engines_own_init(podman: Engine) -> None:
+    """One file is mounted; the rest has to be in the image."""
+    init = f"--init-path={bundle.full()}/bin/pyinit"
+    words = ("sh", "-c", "cat /proc/1/comm; exit 4")
+    done = ran(podman, "--init", init, "--entrypoint=", EXAMPLE, *words)
+    assert done.returncode == 4, done.stderr
+    assert done.stdout in ("podman-init\n", "init\n", "catatonit\n")
+    done = ran(podman, "--init", init, engine.BASE, *words)
+    assert done.returncode == 127
+    assert "copy all of /opt/pyinit into the image" in done.stderr
+
+
+def test_a_terminal_is_the_commands_and_ctrl_c_reaches_it(podman: Engine) -> None:
+    ours, theirs = pty.openpty()
+    script = "trap 'echo interrupted; exit 5' INT; tty; stty size; echo is up; while :; do sleep 0.1; done"
+    words = ("run", "--rm", "-it", "--network=none", TINI, "bash", "-c", script)
+    with subprocess.Popen(
+        podman.command(*words), env=podman.environment, stdin=theirs, stdout=theirs
+    ) as popen:
+        os.close(theirs)
+        try:
+            assert "/dev/pts/" in read_until(ours, "is up")
+            os.write(ours, b"\x03")
+            read_until(ours, "interrupted")
+            assert popen.wait(DEADLINE_S) == 5
+        finally:
+            popen.kill()
+            os.close(ours)
+
+
+def read_until(fd: int, word: str) -> str:
+    text, end_s = "", time.monotonic() + 3 * PATIENCE_S * TIME_SCALE
+    while word not in text:
+        assert select.select([fd], [], [], max(0.0, end_s - time.monotonic()))[0], text
+        text += os.read(fd, 4096).decode()
+    return text
+
+
+def test_a_sidecar_of_nothing_but_pyinit_fronts_an_app_in_another_container(podman: Engine) -> None:
+    app = ("--env=PORT=3000", "--entrypoint=node", EXAMPLE, "server.js")
+    with (
+        container(podman, *app) as behind,
+        container(
+            podman, "--read-only", "--cap-drop=all", f"--network=container:{behind.name}", SIDECAR
+        ) as sidecar,
+    ):
+        sidecar.wait_event("listener.bound")
+        with behind.network():
+            eventually(lambda: is_answered(8080))
+        assert sidecar.exec("/opt/pyinit/bin/pyinitctl", "health") == "ready\n"
+        assert sidecar.stop() == 0
+
+
+def is_answered(port: int) -> bool:
+    try:
+        with Client(port) as client:
+            return client.get("/").status == 200
+    except ConnectionError:
+        return False
+
+
+def test_a_stop_under_a_storm_loses_nothing(podman: Engine) -> None:
+    plan = Plan(new=20, reuse=20, slow=8, before_s=1.0, after_s=0.5, budget_s=15.0 * TIME_SCALE,
+                timeout_s=5.0 * TIME_SCALE, slow_target="/slow?ms=1000")  # fmt: skip
+    with container(podman, EXAMPLE) as running:
+        assert status_of(running) == 200
+        with Attached(podman, running) as waiting, running.network():
+            stop = Storm("127.0.0.1", 8080, plan).run(waiting, signal.SIGTERM)
+            assert waiting.stopping is not None
+            assert waiting.stopping.wait() == 0
+        assert stop.count(*LOST, Outcome.NOT_200) == 0, stop
+        assert stop.count(Outcome.ANSWERED) > 0
+        assert running.exit_code() == 0  # not 137: it took less than the engine's ten seconds
+        assert running.wait_event("drain.finished")["cut_count"] == 0
