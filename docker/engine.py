@@ -1,8 +1,9 @@
-"""A container engine for tests and for trying images out: podman, set up so that it works nearly anywhere.
+"""Container engines for tests and for trying images out: podman, and dockerd, set up so that they work nearly anywhere.
 
     python docker/engine.py podman run --rm localhost/pyinit-base:bookworm node --version
+    python docker/engine.py docker run --rm --network=none localhost/pyinit-base:bookworm node --version
 
-runs a command where ``podman`` works and that base image is there. On a machine without systemd, with cgroups half
+run a command where that engine works and that base image is there. On a machine without systemd, with cgroups half
 v1 and half v2, or in a sandbox without CAP_SYS_RESOURCE, podman needs a mount namespace of its own, limits that can be
 had, and neither cgroups nor a bridge; memory limits have no effect then. On an ordinary machine that is no hindrance.
 The base is Debian 12 with Node.js, made by mmdebstrap and kept (XDG_CACHE_HOME): no registry of images is asked. Root
@@ -19,7 +20,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from contextlib import contextmanager
+import time
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +45,28 @@ runtime = "crun"
 """
 
 
+_CONTAINERD = """\
+version = 2
+root = "{place}/containerd"
+state = "{place}/containerd-state"
+disabled_plugins = ["io.containerd.grpc.v1.cri"]
+oom_score = 0
+[grpc]
+address = "{place}/containerd.sock"
+"""
+_DOCKERD = (
+    "--iptables=false",
+    "--ip6tables=false",
+    "--ip-forward=false",
+    "--ip-masq=false",
+    "--bridge=none",
+    "--userland-proxy=false",
+    "--storage-driver=overlay2",
+    "--oom-score-adjust=0",
+)
+_DAEMON_START_S = 60.0
+
+
 def refusal() -> str | None:
     """Why there can be no engine here; None where there can."""
     if os.geteuid():
@@ -53,24 +77,32 @@ def refusal() -> str | None:
 
 
 class Engine:
-    """podman in a mount namespace, which a sleeping process holds; images and containers are its own.
+    """An engine's client, and how it is reached.
 
     Attributes:
-        words: to be put before a command, so that it runs in there.
+        words: to be put before a command, so that it runs where the engine is.
         environment: for it.
     """
 
-    def __init__(self, folder: Path, configuration: Path, holder_pid: int) -> None:
-        self.words = ["nsenter", "-t", str(holder_pid), "-m", "--"]
-        self._podman = ["--root", str(folder / "storage"), "--runroot", str(folder / "run")]
-        self.environment = {**os.environ, "CONTAINERS_CONF": str(configuration)}
+    name = "podman"
+    _build_options: tuple[str, ...] = (
+        "--isolation=chroot",
+        "--format=docker",
+        "--network=host",
+        "--pull=never",
+    )
+
+    def __init__(self, words: list[str], options: list[str], environment: dict[str, str]) -> None:
+        self.words = words
+        self._options = options
+        self.environment = {**os.environ, **environment}
 
     def command(self, *words: str | Path) -> list[str]:
-        """What runs podman with these arguments."""
-        return [*self.words, "podman", *self._podman, *map(str, words)]
+        """What runs the client with these arguments."""
+        return [*self.words, self.name, *self._options, *map(str, words)]
 
     def run(self, *words: str | Path, text_in: str | None = None) -> str:
-        """Run podman; what it prints. Raises RuntimeError with what it says where it fails."""
+        """Run the client; what it prints. Raises RuntimeError with what it says where it fails."""
         done = subprocess.run(
             self.command(*words),
             env=self.environment,
@@ -82,14 +114,13 @@ class Engine:
         )
         if done.returncode:
             raise RuntimeError(
-                f"podman {' '.join(map(str, words))}: {done.returncode}\n{done.stdout}{done.stderr}"
+                f"{self.name} {' '.join(map(str, words))}: {done.returncode}\n{done.stdout}{done.stderr}"
             )
         return done.stdout
 
     def build(self, tag: str, folder: Path, *options: str) -> None:
         """An image of a folder's Dockerfile; as docker writes them, HEALTHCHECK included."""
-        words = ("--isolation=chroot", "--format=docker", "--network=host", "--pull=never", *options)
-        self.run("build", *words, "-t", tag, folder)
+        self.run("build", *self._build_options, *options, "-t", tag, folder)
 
     def import_tar(self, archive: Path, tag: str, *changes: str) -> None:
         """An image of one layer."""
@@ -121,7 +152,9 @@ def engine() -> Iterator[Engine]:
             try:
                 assert holder.stdout is not None  # noqa: S101  it is a pipe
                 holder.stdout.readline()
-                found = Engine(_CACHE, configuration, holder.pid)
+                words = ["nsenter", "-t", str(holder.pid), "-m", "--"]
+                places = ["--root", str(_CACHE / "storage"), "--runroot", str(_CACHE / "run")]
+                found = Engine(words, places, {"CONTAINERS_CONF": str(configuration)})
                 found.run("rm", "--all", "--force", "--time=0")  # of one that was killed
                 _load(found, base)
                 try:
@@ -141,6 +174,83 @@ def _load(found: Engine, base: Path) -> None:
         found.import_tar(base, BASE, f"ENV {_PATH}", f"LABEL made={stamp}")
 
 
+class Docker(Engine):
+    """docker's client; its classic builder, as Debian has no other."""
+
+    name = "docker"
+    _build_options = ("--network=none",)
+
+
+@contextmanager
+def docker_engine(init_path: Path) -> Iterator[Docker]:
+    """Dockerd and containerd of Debian's packages, unpacked and not installed, in namespaces of their own.
+
+    Slower to set up than podman: for what that does not do here, HEALTHCHECK, and docker's own ways.
+
+    Args:
+        init_path: what ``--init`` puts into containers.
+    """
+    _install()
+    base = _CACHE / "base.tar"
+    if not base.exists():
+        _make_base(base)
+    programs = _CACHE / "docker"
+    if not (programs / "usr/sbin/dockerd").exists():
+        _unpack_docker(programs)
+    with tempfile.TemporaryDirectory(prefix="pyinit-docker-") as text, ExitStack() as running:
+        place = Path(text)
+        path = f"{programs}/usr/bin:{programs}/usr/sbin:{programs}/sbin:{os.environ['PATH']}"
+        environment = {"PATH": path, "DOCKER_HOST": f"unix://{place}/docker.sock", "DOCKER_BUILDKIT": "0"}
+        script = (
+            "umount /sys/fs/cgroup/unified /sys/fs/cgroup/memory 2>/dev/null; ip link set lo up; echo there;"
+            " exec sleep infinity"
+        )
+        holder = running.enter_context(
+            subprocess.Popen(
+                ["unshare", "-m", "-n", "--propagation", "private", "sh", "-c", script],
+                stdout=subprocess.PIPE,
+            )
+        )
+        running.callback(holder.kill)
+        assert holder.stdout is not None  # noqa: S101  it is a pipe
+        holder.stdout.readline()
+        found = Docker(["nsenter", "-t", str(holder.pid), "-m", "-n", "--"], [], environment)
+        (place / "containerd.toml").write_text(_CONTAINERD.format(place=place))
+        log = running.enter_context((place / "log").open("wb"))
+        for words in (
+            ["containerd", "-c", f"{place}/containerd.toml"],
+            ["dockerd", f"--containerd={place}/containerd.sock", f"--data-root={place}/data",
+             f"--exec-root={place}/exec", f"--pidfile={place}/pid", "-H", f"unix://{place}/docker.sock",
+             *_DOCKERD, f"--init-path={init_path}"],
+        ):  # fmt: skip
+            daemon = running.enter_context(
+                subprocess.Popen([*found.words, *words], env=found.environment, stdout=log, stderr=log)
+            )
+            running.callback(daemon.terminate)
+        end_s = time.monotonic() + _DAEMON_START_S
+        while True:
+            try:
+                found.run("info")
+                break
+            except RuntimeError:
+                if time.monotonic() > end_s:
+                    raise RuntimeError((place / "log").read_text()[-2000:]) from None
+                time.sleep(0.1)
+        found.import_tar(base, BASE, f"ENV {_PATH}")
+        yield found
+
+
+def _unpack_docker(programs: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="pyinit-docker-") as text:
+        names = ["docker.io", "containerd", "runc"]
+        words = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *names]
+        subprocess.run(words, cwd=text, check=True, stdout=sys.stderr)
+        new = programs.with_suffix(".new")
+        for package in sorted(Path(text).glob("*.deb")):
+            subprocess.run(["dpkg-deb", "-x", str(package), str(new)], check=True)
+        new.replace(programs)
+
+
 def _install() -> None:
     wanted = sorted({package for program, package in _PROGRAMS.items() if shutil.which(program) is None})
     if wanted:
@@ -151,6 +261,7 @@ def _install() -> None:
 
 def _make_base(base: Path) -> None:
     """Debian 12 with this machine's Node.js where that needs the C++ library alone, as node.org's; else Debian's."""
+    base.parent.mkdir(parents=True, exist_ok=True)
     hooks = ['--customize-hook=chroot "$1" useradd --uid 1000 --create-home node']
     packages = ["ca-certificates", "procps"]
     node, npm = shutil.which("node"), shutil.which("npm")
@@ -197,8 +308,9 @@ def main() -> None:
         parser.error("what is to be run?")
     if reason := refusal():
         raise SystemExit(f"no engine here: {reason}")
-    with engine() as found:
-        words = found.command(*command[1:]) if command[0] == "podman" else [*found.words, *command]
+    init_path = Path("/opt/pyinit/bin/pyinit")  # of no account without --init
+    with docker_engine(init_path) if command[0] == "docker" else engine() as found:
+        words = found.command(*command[1:]) if command[0] == found.name else [*found.words, *command]
         raise SystemExit(subprocess.run(words, env=found.environment, check=False).returncode)
 
 

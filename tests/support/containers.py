@@ -109,7 +109,7 @@ class Container:
         """End it, whatever its state."""
         if self._has_network:
             subprocess.run(["ip", "netns", "delete", self.name], check=True)
-        self._engine.run("rm", "--force", "--time=0", self.name)
+        self._engine.run("rm", "--force", self.name)
 
 
 class Attached(subprocess.Popen[bytes]):

@@ -1,0 +1,62 @@
+"""What podman does not show: docker's HEALTHCHECK, ``docker stop``, and ``--init`` with dockerd's ``--init-path``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import engine
+import pytest
+
+from tests.support import bundle
+from tests.support.containers import container, ran
+from tests.support.http_client import Client
+from tests.support.process import PATIENCE_S, ROOT, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from engine import Engine
+
+pytestmark = [pytest.mark.engine, pytest.mark.bundle, pytest.mark.node, pytest.mark.slow]
+
+EXAMPLE, FULL = "pyinit-test-example", "pyinit-bundle"
+
+
+@pytest.fixture(scope="module")
+def docker() -> Iterator[Engine]:
+    """With the example's image in it."""
+    with engine.docker_engine(bundle.full() / "bin/pyinit") as found:
+        found.import_tar(bundle.full().with_suffix(".tar"), FULL, "ENV PATH=/opt/pyinit/bin")
+        found.build(
+            EXAMPLE, ROOT / "docker/example", f"--build-arg=NODE={engine.BASE}", f"--build-arg=PYINIT={FULL}"
+        )
+        yield found
+
+
+def test_the_healthcheck_of_the_image_finds_it_healthy_and_a_stop_drains(docker: Engine) -> None:
+    with container(docker, "--health-interval=1s", EXAMPLE) as running:
+        running.wait_event("app.ready")
+        eventually(lambda: running.inspect("{{.State.Health.Status}}") == "healthy", within_s=3 * PATIENCE_S)
+        with running.network(), Client(8080) as client:
+            assert client.get("/").status == 200
+        assert running.stop() == 0
+        assert running.wait_event("drain.finished")["cut_count"] == 0
+
+
+def test_an_app_that_ignores_its_signal_is_stopped_by_us_and_not_by_docker(docker: Engine) -> None:
+    """Within docker's ten seconds: the report is written, and the container's own processes have ended."""
+    script = "process.on('SIGTERM', () => {}); require('http').createServer((q, s) => s.end()).listen(process.env.PORT)"
+    with container(docker, EXAMPLE, "node", "-e", script) as running:
+        running.wait_event("app.ready")
+        assert running.stop() == 137
+        assert running.wait_event("child.killed")
+        assert running.wait_event("drain.finished")["exit_code"] == 137
+
+
+def test_init_is_pyinit_where_the_image_holds_it(docker: Engine) -> None:
+    words = ("sh", "-c", "cat /proc/1/comm; exit 6")
+    done = ran(docker, "--init", "--entrypoint=", EXAMPLE, *words)
+    assert (done.stdout, done.returncode) == ("docker-init\n", 6), done.stderr
+    done = ran(docker, "--init", engine.BASE, *words)
+    assert done.returncode == 127
+    assert "copy all of /opt/pyinit into the image" in done.stderr
