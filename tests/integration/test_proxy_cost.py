@@ -122,7 +122,7 @@ class TestProfile:
         calls = dict(re.findall(r"^\| (\w+) \| ([\d.]+) \|", printed, re.MULTILINE))
         if "system calls per unit" in printed:
             assert float(calls["read"]) >= 2
-        assert "`http1/request.py:" in printed
+        assert "`proxy/exchange.py:" in printed
 
 
 class TestUsage:
