@@ -58,8 +58,12 @@ class Client:
     def unix(cls, path: str) -> "Client":
         """Over a unix socket."""
         sock = socket.socket(socket.AF_UNIX)
-        sock.settimeout(DEADLINE_S)
-        sock.connect(path)
+        try:
+            # Without a timeout yet: with one a full queue is EAGAIN, and not waited for (unix(7)).
+            sock.connect(path)
+        except OSError:
+            sock.close()
+            raise
         return cls.over(sock)
 
     @classmethod
