@@ -23,7 +23,10 @@ def is_stranger(start: Start) -> bool:
     found = [it for it in ports.listening() if it.port == start.upstream.port]
     if not found or _holds_any({start.child_pid}, found):
         return False  # as nearly always, and who descends from us is a look at every process there is
-    held = ports.inodes(descendants())
+    ours = descendants()
+    if start.child_pid not in ours:
+        return False  # without /proc whose it is cannot be told, nor of an app that has just gone
+    held = ports.inodes(ours)
     return held is not None and not any(it.inode in held for it in found)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+import pyinit.admin.state  # noqa: F401  what an answer is made of: there may be no descriptor left to load it with then
 from pyinit.admin import metrics, page, views
 from pyinit.admin.peers import Access
 from pyinit.admin.visitors import NEXT_REQUEST_S, WAITING_MAX, Visitors

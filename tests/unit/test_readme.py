@@ -50,4 +50,4 @@ def test_the_two_commands_are_there_as_ci_reads_them() -> None:
     lines = [line for line in README.splitlines() if line.startswith("python3 -m venv")]
     assert len(lines) == 2
     assert lines[0].endswith("pyinit --listen 8080 -- node docker/example/server.js")
-    assert lines[1].endswith(".venv/bin/pytest")
+    assert lines[1].endswith(".venv/bin/pytest -n 4 --dist loadfile")

@@ -163,6 +163,8 @@ def test_in_front_mode_the_child_is_started_before_anything_heavy_is_imported() 
 
 # Of the standard library, beside what uvloop brings along (asyncio, logging, ssl, subprocess...).
 FOR_THE_PROXY = {"bisect", "copy", "ctypes", "dataclasses", "json", "resource", "termios"}
+# One more of those by the locale.
+FOR_THE_PROXY |= {"encodings"}
 # Each costs a start milliseconds, and is imported by who needs it: --workers, an operator, --proxy-protocol, an IPv6
 # literal in Host, a log for people.
 LATER = {
