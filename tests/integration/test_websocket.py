@@ -79,6 +79,8 @@ def all_went_away(app: Front, ended: list[Event], *, but: str = "") -> None:
     for event, path in zip(ended, PATHS, strict=True):
         assert (event["event"], event["path"], event["code"], event["broken"]) == ("closed", path, 1001, 0)
         assert event["clean"] or path == but, event
+    # What the app said last is read by a thread.
+    eventually(lambda: {"path": "SIGTERM"} in app_events(app))
     closed = app_events(app)
     closed.remove({"path": "SIGTERM"})
     assert sorted((it["path"], it["code"], it["clean"], it["failed"]) for it in closed) == [
