@@ -61,6 +61,9 @@ def main(argv: list[str]) -> None:
 async def _run(sock: socket.socket, sink: BatchSink) -> None:
     process = _Process(sock, sink)
     await process.done
+    # Before the link's end: PID 1 takes that for ours, and its own end kills whoever is still writing.
+    sink.flush()
+    sink.tell_dropped()
     await process.link.flushed(_FLUSH_S)
     process.link.close()
 

@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pyinit.init import interpreter
+from pyinit.proxy import ipc
+from pyinit.proxy.config import ProxyConfig, UpstreamAddress
 from tests.support.front import DEADLINE_S, ROOT
 from tests.support.http_client import Client, eventually, free_port
 from tests.support.process import SCRIPT_PATH
@@ -260,3 +263,29 @@ def test_on_a_pipe_the_apps_lines_never_land_inside_ours() -> None:
         assert sum(event.get("target") == "/say" for event in events) == 200
     finally:
         stderr.close()
+
+
+def test_what_a_worker_did_not_get_out_is_told_before_pid_1_hears_of_its_end() -> None:
+    """PID 1 ends once its workers have, which kills whoever of them is still writing."""
+    stderr = Pipe()
+    stderr.stick()
+    ours, theirs = socket.socketpair()
+    worker = interpreter.command("pyinit.worker", [str(theirs.fileno())])
+    with ours, subprocess.Popen(worker, stderr=stderr.fd, pass_fds=[theirs.fileno()], cwd=ROOT) as process:
+        theirs.close()
+        ours.settimeout(DEADLINE_S)
+        config = ProxyConfig(upstream=UpstreamAddress(path="/app"))
+        ours.sendall(ipc.encode(ipc.Configure(0, config, (), (), "json", "info")))
+        # No order for a worker: a line of the log, for which there is no room; the answer behind it says it was had.
+        ours.sendall(ipc.encode(ipc.Quiet()) + ipc.encode(ipc.Ask(7)))
+        answers = b""
+        while b'"number":7' not in answers:
+            answers += ours.recv(1 << 16)
+        assert not stderr.read().strip()
+        ours.sendall(ipc.encode(ipc.Abort()))
+        while ours.recv(1 << 16):
+            pass
+        (told,) = events_of(stderr.read())
+        assert (told["event"], told["lines"]) == ("log.dropped", 1)
+        assert process.wait(DEADLINE_S) == 0
+    stderr.close()
