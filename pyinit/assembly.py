@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pyinit.proxy.steering import Front
     from pyinit.settings import Settings
 
-_WORKER_MODULE = "pyinit.worker"
+_WORKER_MODULE = "pyinit.worker_start"
 
 
 def build_front(

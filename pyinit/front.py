@@ -128,7 +128,10 @@ def start(settings: Settings, *, mask_at_start: frozenset[int], dispositions: Di
             prctl.become_subreaper()
         begun.child_pid = spawn.spawn(launch, failed)
     try:
-        from pyinit import app  # noqa: PLC0415  heavy: the child is exec'd by now
+        from pyinit import without_tls  # noqa: PLC0415  heavy, all that follows: the child is exec'd by now
+
+        without_tls.load_loop()
+        from pyinit import app  # noqa: PLC0415  with that loop
 
         return app.run(begun)
     except BaseException as problem:  # noqa: BLE001  nor by a SystemExit that some module brings along

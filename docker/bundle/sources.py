@@ -26,7 +26,7 @@ _LISTS_AGE_S = 3600.0
 _INTERPRETER = (f"python{PYTHON}-minimal", f"libpython{PYTHON}-minimal", f"libpython{PYTHON}-stdlib")
 # What the interpreter's program links, and ctypes.
 _LIBRARIES = ("libc6", "zlib1g", "libexpat1", "libffi8")
-# uvloop and asyncio import ssl; a thread that is cancelled loads libgcc_s, whose licence is in the last.
+# prometheus-client imports ssl; a thread that is cancelled loads libgcc_s, whose licence is in the last.
 _FRONT_LIBRARIES = ("libssl3", "libgcc-s1", "gcc-12-base")
 
 

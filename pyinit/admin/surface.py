@@ -12,6 +12,7 @@ import sys
 import traceback
 from typing import TYPE_CHECKING, Any
 
+from pyinit import without_tls
 from pyinit.admin import sockets
 from pyinit.admin.accepting import Reserve
 from pyinit.admin.health import HealthSocket
@@ -145,13 +146,13 @@ class Surface:
             # so all wait, who have no room to come in anyway.
             self._reserve.give_up()
             try:
-                return importlib.import_module(_SERVER)
+                return _import_server()
             finally:
                 self._reserve.restore()
         usual_s = sys.getswitchinterval()
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
         try:
-            return await self._loop.run_in_executor(None, importlib.import_module, _SERVER)
+            return await self._loop.run_in_executor(None, _import_server)
         finally:
             sys.setswitchinterval(usual_s)
 
@@ -199,6 +200,13 @@ class Surface:
 
     def __repr__(self) -> str:
         return f"Surface({len(self._sockets)} sockets, loaded={self._server is not None})"
+
+
+def _import_server() -> ModuleType:
+    # In this order: prometheus-client wants HTTPS of urllib, which has it only if it was loaded with ssl.
+    importlib.import_module("pyinit.admin.metrics")
+    without_tls.load("aiohttp.web")
+    return importlib.import_module(_SERVER)
 
 
 def _reason(problem: OSError | ValueError) -> str:

@@ -270,7 +270,7 @@ def test_what_a_worker_did_not_get_out_is_told_before_pid_1_hears_of_its_end() -
     stderr = Pipe()
     stderr.stick()
     ours, theirs = socket.socketpair()
-    worker = interpreter.command("pyinit.worker", [str(theirs.fileno())])
+    worker = interpreter.command("pyinit.worker_start", [str(theirs.fileno())])
     with ours, subprocess.Popen(worker, stderr=stderr.fd, pass_fds=[theirs.fileno()], cwd=ROOT) as process:
         theirs.close()
         ours.settimeout(DEADLINE_S)

@@ -277,13 +277,13 @@ async def test_what_could_not_be_loaded_is_tried_again_for_the_next(monkeypatch:
     monkeypatch.setattr("pyinit.admin.surface._LOAD_AGAIN_S", 0.05)
     loads = iter([OSError(24, "Too many open files"), MemoryError(), None])
 
-    def load(name: str) -> object:
+    def load() -> object:
         problem = next(loads)
         if problem is not None:
             raise problem
-        return sys.modules[name]
+        return sys.modules["pyinit.admin.server"]
 
-    monkeypatch.setattr("pyinit.admin.surface.importlib.import_module", load)
+    monkeypatch.setattr("pyinit.admin.surface._import_server", load)
     operator, log, name = Faulty(), Recorded(), new_name()
     operator.is_broken = False
     surface = Surface(operator, control=Address(path=name), is_control_named=True, admin=None, log=log)

@@ -391,3 +391,21 @@ def test_the_app_is_execd_while_we_still_load() -> None:
         spawned = app.wait_event("child.spawned")
         assert spawned["pid"] == app.child_pid
         assert time.monotonic() - began_s < 20
+
+
+def test_openssl_is_loaded_by_neither_pid_1_nor_a_worker() -> None:
+    """Four megabytes of each, and a tenth of the time to ready."""
+    with example("--workers", "2") as app:
+        app.wait_event("app.ready")
+        mapped = {pid: Path(f"/proc/{pid}/maps").read_text() for pid in (app.process.pid, *workers_of(app))}
+        assert len(mapped) == 3
+        assert all("loop" in maps and "libcrypto" not in maps for maps in mapped.values())
+
+
+def workers_of(app: Front) -> list[int]:
+    """Children that are Python, as the app is Node."""
+    children = [
+        int(word)
+        for word in Path(f"/proc/{app.process.pid}/task/{app.process.pid}/children").read_text().split()
+    ]
+    return [pid for pid in children if b"pyinit.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]

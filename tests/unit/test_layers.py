@@ -85,7 +85,7 @@ RULES: dict[str, Rule] = {
     "sockets": Rule(ours=("errors", "values"), never=BEFORE_EXEC),
     "front": Rule(
         ours=("settings", "values", "platform", "sockets", "errors", "log", "init.", "drain.budget"),
-        lazily=("app",),
+        lazily=("app", "without_tls"),
         never=BEFORE_EXEC,
     ),
     "limits": Rule(never=frozenset(("asyncio",))),
@@ -106,6 +106,8 @@ RULES: dict[str, Rule] = {
     "assembly": Rule(ours=("front", "limits", "settings", "values", "platform", "errors", "log",
     "init.", "drain.",
                            "proxy.", "http1.")),
+    "without_tls": Rule(never=frozenset(("asyncio", "ssl"))),
+    "worker_start": Rule(ours=("without_tls",), lazily=("worker",), never=frozenset(("asyncio",))),
     "worker": Rule(ours=("assembly", "logsetup", "logbatch", "values", "log", "errors", "init.",
     "proxy."), others=frozenset(("uvloop",))),
     "oversight": Rule(ours=("__version__", "form", "admin.state", "drain.", "front", "init.child", "init.signals",
@@ -116,6 +118,7 @@ RULES: dict[str, Rule] = {
         ours=("admin.state", "drain.outcomes", "drain.phases", "drain.tracker", "proxy.stats"),
         others=frozenset(("prometheus_client",)),
     ),
+    "admin.surface": Rule(ours=("admin.", "log", "values", "without_tls")),
     "admin.": Rule(ours=("admin.", "errors", "log", "values", "drain.outcomes", "proxy.stats")),
     # A health check starts every few seconds for ever.
     "ctl.main": Rule(ours=("ctl.health",), lazily=("ctl.commands",), never=BEFORE_HEALTH),

@@ -161,8 +161,19 @@ def test_in_front_mode_the_child_is_started_before_anything_heavy_is_imported() 
     }
 
 
-# Of the standard library, beside what uvloop brings along (asyncio, logging, ssl, subprocess...).
-FOR_THE_PROXY = {"bisect", "copy", "ctypes", "dataclasses", "json", "resource", "termios"}
+# Of the standard library, beside what uvloop brings along (asyncio, logging, subprocess...).
+FOR_THE_PROXY = {
+    "base64",
+    "binascii",
+    "bisect",
+    "copy",
+    "ctypes",
+    "dataclasses",
+    "json",
+    "resource",
+    "struct",
+    "termios",
+}
 # One more of those by the locale.
 FOR_THE_PROXY |= {"encodings"}
 # Each costs a start milliseconds, and is imported by who needs it: --workers, an operator, --proxy-protocol, an IPv6
@@ -180,6 +191,7 @@ LATER = {
     "pyinit.proxy.preamble",
     "pyinit.proxy.shares",
     "pyinit.worker",
+    "pyinit.worker_start",
 }
 
 
@@ -189,7 +201,8 @@ def until_ready() -> set[str]:
     spy = f"""
 import os, sys
 sys.path.insert(0, {str(ROOT)!r})
-import uvloop
+from pyinit import without_tls
+without_tls.load_loop()
 bare = set(sys.modules)
 import pyinit.__main__ as main
 from pyinit import app
