@@ -7,9 +7,11 @@ PYTHONDONTWRITEBYTECODE is set, each of which is worth more than what is to be m
 from __future__ import annotations
 
 import compileall
+import importlib.metadata
 import importlib.util
 import os
 import platform
+import re
 import shutil
 import statistics
 import sys
@@ -64,7 +66,10 @@ class Installation:
             spec = importlib.util.find_spec(name)
             if spec is None or spec.origin is None:
                 raise ModuleNotFoundError(name)
-            shutil.copytree(Path(spec.origin).parent, site_packages / name, ignore=no_bytecode)
+            if spec.submodule_search_locations is None:
+                shutil.copy(spec.origin, site_packages)
+            else:
+                shutil.copytree(Path(spec.origin).parent, site_packages / name, ignore=no_bytecode)
         if bytecode:
             compileall.compile_dir(site_packages, quiet=1)
         self.pyinit = self.script("pyinit", script.read_text())
@@ -86,6 +91,25 @@ class Installation:
         if not link.is_symlink():
             link.symlink_to(self.pyinit)
         return str(link)
+
+
+def requirements(name: str = "pyinit") -> list[str]:
+    """Packages and modules of all that a distribution needs to run, extras apart, as this interpreter has it."""
+    found: dict[str, list[str]] = {}
+    names = [name]
+    for one in names:
+        try:
+            distribution = importlib.metadata.distribution(one)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # for another Python or system
+        files = [file for file in distribution.files or () if file.suffix in {".py", ".so"}]
+        found[one] = sorted({file.parts[0].partition(".")[0] for file in files})
+        for line in distribution.requires or ():
+            needed = re.split(r"[^\w.-]", line, maxsplit=1)[0]
+            if "extra ==" not in line and needed not in names:
+                names.append(needed)
+    del found[name]
+    return sorted({module for modules in found.values() for module in modules})
 
 
 class Process:

@@ -8,7 +8,8 @@ proxy_peers.py has the configurations, proxy_load.lua the requests: a browser's 
 header that changes in each. The app (proxy_app.py) answers 16 items by turns, each with its own ETag and length.
 
 Memory is measured with one proxy alive at a time, as PSS would be were nothing else on the machine (proxy_usage.py):
-when it has answered once, with connections that idle after an answer, with downloads of 16 MiB that nobody reads on.
+when it has answered once, with connections that idle after an answer, with downloads of 16 MiB that nobody reads on;
+pyinit also when its control socket has been used.
 Sharing a core is with a Node hello world (peers/plain.js) on the proxy's own; start is proxy_start.py.
 
 Run beside an installed pyinit: .venv/bin/python benchmarks/proxy_cost.py --json proxy.json --picture docs/proxy.svg
@@ -22,6 +23,7 @@ import argparse
 import contextlib
 import os
 import resource
+import socket
 import sys
 import tempfile
 import time
@@ -30,9 +32,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import proxy_start
-from measuring import Installation, eventually, machine, say
+from measuring import PATIENCE_S, Installation, eventually, machine, requirements, say
 from proxy_loads import LOADS, Load, LoadError, clients, measure, missing
-from proxy_peers import APP, HELLO, OTHERS, Pinned, nginx, pyinit
+from proxy_peers import APP, HELLO, OTHERS, Pinned, control_name, nginx, pyinit
 from proxy_report import Report, draw
 from proxy_usage import memory_bytes
 from storm_peers import NotStartedError, Peer, Site
@@ -176,6 +178,19 @@ class Run:
             ):
                 by_state[f"{slow:,} slow downloads"] = _steady(one.pid)
 
+    def control_memory(self, peers: list[Peer]) -> None:
+        """Of pyinits whose control socket has been used: all that it answers, once."""
+        for peer in peers:
+            with (
+                self._standing(APP, self._cores.rest) as app,
+                self._standing(peer, self._cores.proxy, app) as one,
+            ):
+                for path in ("/status", "/metrics", "/"):
+                    _ask_control(control_name(one.address[1]), path)
+                by_state = self._report.memory.setdefault(one.title, {})
+                by_state["control socket used"] = _steady(one.pid)
+            self._keep()
+
     def start(self, installations: Mapping[str, Installation], *, turns: int) -> None:
         """Rows of proxy_start.py, by turns."""
         refusal = HELLO.refusal()
@@ -218,6 +233,17 @@ class Run:
         if text not in self._report.notes:
             self._report.notes.append(text)
             say(text)
+
+
+def _ask_control(name: str, path: str) -> None:
+    """Take one answer of a control socket. Raises LoadError where it is not 200."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(PATIENCE_S)
+        sock.connect("\0" + name.removeprefix("@"))
+        sock.sendall(f"GET {path} HTTP/1.1\r\nHost: pyinit\r\nConnection: close\r\n\r\n".encode())
+        answer = sock.makefile("rb").read()
+    if not answer.startswith(b"HTTP/1.1 200 "):
+        raise LoadError(f"{path} on the control socket: {answer[:200]!r}")
 
 
 def _steady(pid: int) -> int:
@@ -278,11 +304,13 @@ def _measured(options: argparse.Namespace) -> Report:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
-        own = Installation(folder / "venv", packages=PACKAGES)
+        # What answers on the control socket is needed for its memory alone.
+        packages = requirements() if "memory" in options.sections else PACKAGES
+        own = Installation(folder / "venv", packages=packages)
         ours = [pyinit(own), pyinit(own, workers=2, name="pyinit-2", note=", 2 workers")]
         trees = {"": own}
         for tree, path in options.tree:
-            other = trees[f" ({tree})"] = Installation(folder / f"venv-{tree}", tree=path, packages=PACKAGES)
+            other = trees[f" ({tree})"] = Installation(folder / f"venv-{tree}", tree=path, packages=packages)
             ours.append(pyinit(other, name=tree, note=f" ({tree})"))
         here = _here([*ours, *OTHERS], options.proxies + [tree for tree, _ in options.tree], report)
         loads = [
@@ -304,6 +332,7 @@ def _measured(options: argparse.Namespace) -> Report:
             run.workers(pairs, turns=turns, seconds=seconds)
         if "memory" in options.sections:
             run.memory(here, idle, slow)
+            run.control_memory([peer for peer in here if peer in ours])
         if "start" in options.sections:
             run.start(trees, turns=2 if quick else max(turns, 15))
         report.notes.append(f"load average at the end {os.getloadavg()[0]:.1f}")

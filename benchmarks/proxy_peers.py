@@ -40,6 +40,11 @@ class Pinned(Place):
         return ["taskset", "-c", self._cores, *words] if self._cores else words
 
 
+def control_name(port: int) -> str:
+    """Where a pyinit that listens there can be asked."""
+    return f"@pyinit-cost-{port}"
+
+
 def pyinit(installation: Installation, *, workers: int = 1, name: str = "pyinit", note: str = "") -> Peer:
     """As a sidecar has it, the proxy alone.
 
@@ -52,7 +57,8 @@ def pyinit(installation: Installation, *, workers: int = 1, name: str = "pyinit"
 
     def words(site: Site) -> list[str]:
         addresses = ["--listen", f"{site.host}:{site.port}", "--upstream", f"{site.host}:{site.app_port}"]
-        return [*addresses, "--workers", str(workers), "--platform", "docker"]
+        more = ["--control", control_name(site.port)]
+        return [*addresses, "--workers", str(workers), "--platform", "docker", *more]
 
     return Peer(name, "pyinit {}" + note, installation.pyinit, words, needs_node=False)
 

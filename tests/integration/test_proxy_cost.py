@@ -78,8 +78,16 @@ class TestCommand:
             "20 idle",
             "40 idle",
             "10 slow downloads",
+            "control socket used",
         ]
         assert all(kept[section] for section in ("shared", "workers", "starts"))
+
+    def test_memory_is_within_its_bounds(self, run: tuple[str, Kept, Path]) -> None:
+        """A library that a start loads anew shows here: OpenSSL was 4 MiB."""
+        _, kept, _ = run
+        mib = {state: count / (1 << 20) for state, count in kept["memory"][kept["titles"]["pyinit"]].items()}
+        assert mib["ready"] <= 24
+        assert mib["control socket used"] <= 44
 
     def test_what_was_kept_is_printed_again(self, run: tuple[str, Kept, Path]) -> None:
         printed, _, path = run
