@@ -26,7 +26,7 @@ from pyinit.errors import (
     UpstreamTimeout,
 )
 from pyinit.http1 import forward, replies
-from pyinit.http1.body import ChunkedBody, UntilCloseBody
+from pyinit.http1.body import ChunkedBody, LengthBody, UntilCloseBody
 from pyinit.http1.framing import request_body, response_body
 from pyinit.http1.sse import EventStream, accepts_event_stream
 from pyinit.http1.tracing import trace_ids
@@ -49,6 +49,9 @@ _IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE
 _INTERIM_MAX = 100
 # Small enough to be copied once more rather than written apart: one system call instead of two.
 _JOIN_BYTES = 16 * 1024
+# The framer of bodies that came whole with their head: there is nothing left for one to do.
+_CAME_WHOLE = LengthBody(0)
+_CAME_WHOLE.complete = True
 # --head-max can be megabytes; a line that fits into a pipe's page goes out whole or not at all.
 _TARGET_MAX = 2000
 
@@ -119,14 +122,19 @@ class Exchange:
             ProtocolError: a fault in the body's first bytes; nothing has been sent.
         """
         head, downstream, server = self._head, self.downstream, self._server
-        framer = request_body(head) if head.is_chunked or head.content_length else None
-        if framer is None:
+        if not head.is_chunked and not head.content_length:
             self._has_request = True
             if rest:
                 downstream.hold(rest)
                 rest = b""
+        elif head.content_length == len(rest) and server.config.body_max_bytes is None:
+            self._request_body = _CAME_WHOLE
+            self._has_request = True
+            self._bytes_in = len(rest)
+            server.stats.bytes_in += len(rest)
         else:
-            self._request_body = framer
+            framer = self._request_body = request_body(head)
+            assert framer is not None  # noqa: S101  or the first case had been it
             rest = self._frame(framer, rest)
         server.stats.requests += 1
         if head.max_forwards == 0:
@@ -143,7 +151,7 @@ class Exchange:
             message += rest
         upstream = server.pool.take(self.began_s)
         if upstream is not None:
-            if framer is None:
+            if self._request_body is None:
                 self._first = message  # for a replay, should one be allowed
             self._attach(upstream, message)
         else:
