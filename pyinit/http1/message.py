@@ -166,6 +166,7 @@ class ResponseHead:
         closing: the same to one that is not kept.
         plain_bytes: of the body that follows, where one of the two is what goes out and the app's connection is kept,
             unless the request has it otherwise; None where there is more to it.
+        is_plain_chunked: the same, of one whose body is chunked and is no event stream.
     """
 
     __slots__ = (
@@ -174,6 +175,7 @@ class ResponseHead:
         "has_date",
         "is_chunked",
         "is_event_stream",
+        "is_plain_chunked",
         "keep_alive",
         "keep_alive_s",
         "lines",
@@ -199,6 +201,7 @@ class ResponseHead:
     wire: bytes
     closing: bytes
     plain_bytes: int | None
+    is_plain_chunked: bool
 
     def __repr__(self) -> str:
         return f"ResponseHead({self.status}, {len(self.lines)} fields)"

@@ -127,15 +127,18 @@ def _parse_response(  # noqa: C901, PLR0912  one branch per field
     head.lines = kept
     head.wire = b"\r\n".join([head.status_line, *kept, *kept_lines, b"", b""])
     head.closing = b"\r\n".join([head.status_line, *kept, b"Connection: close", b"", b""])
-    head.plain_bytes = _plain_bytes(head)
+    _judge_plain(head)
     return head
 
 
-def _plain_bytes(head: ResponseHead) -> int | None:
-    """See ResponseHead."""
-    if head.status < 200 or head.is_chunked or not (head.keep_alive and head.has_date):
-        return None
-    return 0 if head.status in (204, 304) else head.content_length  # as framing.response_body has it
+def _judge_plain(head: ResponseHead) -> None:
+    """See ResponseHead; bodies as framing.response_body has them."""
+    has_body = head.status not in (204, 304)
+    is_plain = head.status >= 200 and head.keep_alive and head.has_date
+    head.plain_bytes = None
+    if is_plain and not head.is_chunked:
+        head.plain_bytes = head.content_length if has_body else 0
+    head.is_plain_chunked = is_plain and head.is_chunked and has_body and not head.is_event_stream
 
 
 def _keep_alive_s(value: bytes) -> int | None:

@@ -26,7 +26,7 @@ from pyinit.errors import (
     UpstreamTimeout,
 )
 from pyinit.http1 import forward, replies
-from pyinit.http1.body import ChunkedBody, LengthBody, UntilCloseBody
+from pyinit.http1.body import ChunkedBody, LengthBody, UntilCloseBody, is_all_chunks
 from pyinit.http1.framing import request_body, response_body
 from pyinit.http1.sse import EventStream, accepts_event_stream
 from pyinit.http1.tracing import trace_ids
@@ -343,7 +343,7 @@ class Exchange:
     def _is_all(self, data: bytes) -> bool:
         """Whether this is the whole of a response that asks for nothing special; then it is answered and over.
 
-        Most are: known by their head's bytes, of a length that has come with it, to a whole request. Everything
+        Most are: known by their head's bytes, with a body that has come with it, to a whole request. Everything
         else is for ``_response_head``, and so is whatever is not quite like it.
         """
         upstream, downstream, server, request = self.upstream, self.downstream, self._server, self._head
@@ -352,7 +352,7 @@ class Exchange:
         head = server.responses.known.get(block)
         if (
             head is None
-            or head.plain_bytes != len(body)
+            or (head.plain_bytes != len(body) and not (head.is_plain_chunked and is_all_chunks(body)))
             or not separator
             or upstream.reader.has_begun
             or not upstream.is_usable

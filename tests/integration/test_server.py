@@ -60,6 +60,10 @@ async def test_an_idle_connection_forgets_its_last_head(world: World) -> None:
     assert (await client.ask()).body == b"x"
 
 
+def _chunked(body: bytes) -> bytes:
+    return response(b"", _DATE, b"Transfer-Encoding: chunked", length=False) + body
+
+
 @pytest.mark.parametrize(
     ("asked", "answer", "is_at_once"),
     [
@@ -85,12 +89,17 @@ async def test_an_idle_connection_forgets_its_last_head(world: World) -> None:
         pytest.param(_ASKED, _PLAIN + b"x", False, id="a byte too many"),
         pytest.param(_ASKED, _PLAIN + _PLAIN, False, id="two responses"),
         pytest.param(_ASKED, response(b"1" * 20_000, _DATE), False, id="a large one"),
+        pytest.param(_ASKED, _chunked(b"2\r\n12\r\n0\r\n\r\n"), True, id="chunked"),
+        pytest.param(_ASKED, _chunked(b"0\r\n\r\n"), True, id="chunked, empty"),
+        pytest.param(_ASKED, _chunked(b"1\r\n1\r\n1\r\n2\r\n0\r\n\r\n"), True, id="chunked, in two"),
+        pytest.param(_ASKED, _chunked(b"2;a\r\n12\r\n0\r\n\r\n"), False, id="chunked, with an extension"),
         pytest.param(
-            _ASKED,
-            response(chunks([b"12"]), _DATE, b"Transfer-Encoding: chunked", length=False),
-            False,
-            id="chunked",
+            _ASKED, _chunked(b"2\r\n12\r\n0\r\nX-A: b\r\n\r\n"), False, id="chunked, with a trailer"
         ),
+        pytest.param(_ASKED, _chunked(b"2\r\n12\r\n0\r\n\r\nx"), False, id="chunked, a byte too many"),
+        pytest.param(_ASKED, _chunked(b"2\r\n123\r\n0\r\n\r\n"), False, id="chunked, a chunk too long"),
+        pytest.param(request(version=b"1.0"), _chunked(b"0\r\n\r\n"), False, id="chunked, to 1.0"),
+        pytest.param(request(method=b"HEAD"), _chunked(b""), False, id="chunked, to HEAD"),
         pytest.param(request(version=b"1.0"), _PLAIN, False, id="a client of 1.0"),
         pytest.param(
             request(b"/", b"Connection: upgrade", b"Upgrade: echo"), _PLAIN, False, id="an upgrade declined"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyinit.errors import ProtocolError
-from pyinit.http1.body import BodyFramer, ChunkedBody, LengthBody, UntilCloseBody
+from pyinit.http1.body import BodyFramer, ChunkedBody, LengthBody, UntilCloseBody, is_all_chunks
 from tests.support.splits import TRAILING, Refused, in_every_split, outcome
 from tests.support.strategies import chunked_bodies, law, pieces
 
@@ -280,6 +280,40 @@ def test_any_split_gives_the_same_payload_and_leaves_the_rest(
 ) -> None:
     raw, expected = body
     assert payload(data.draw(pieces(raw + rest))) == (expected, rest)
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        pytest.param(b"0\r\n\r\n", True, id="no chunk at all"),
+        pytest.param(b"5\r\nhello\r\n0\r\n\r\n", True, id="one chunk"),
+        pytest.param(b"1\r\na\r\n02\r\nbc\r\n000\r\n\r\n", True, id="two chunks"),
+        pytest.param(b"5\r\n0\r\n\r\n\r\n0\r\n\r\n", True, id="data that looks like a last chunk"),
+        pytest.param(b"", False, id="nothing"),
+        pytest.param(b"5\r\n0\r\n\r\n", False, id="a whole chunk that looks like a last one"),
+        pytest.param(b"6\r\n0\r\n\r\n", False, id="a part of one that does"),
+        pytest.param(b"5\r\nhello0\r\n\r\n", False, id="no CRLF behind the data"),
+        pytest.param(b"5;a\r\nhello\r\n0\r\n\r\n", False, id="an extension"),
+        pytest.param(b"0;a\r\n\r\n", False, id="an extension of the last chunk"),
+        pytest.param(b"0\r\na: b\r\n\r\n", False, id="a trailer"),
+        pytest.param(b"0\r\n\r\n0\r\n\r\n", False, id="two bodies"),
+    ],
+)
+def test_a_chunked_body_that_is_all_there_with_nothing_beside_its_chunks(raw: bytes, expected: bool) -> None:  # noqa: FBT001  a case
+    assert is_all_chunks(raw) == expected
+
+
+@law
+@given(body=chunked_bodies(), data=st.data())
+def test_what_is_all_chunks_is_one_whole_body(body: tuple[bytes, bytes], data: st.DataObject) -> None:
+    raw = body[0]
+    at = data.draw(st.integers(0, len(raw)))
+    trick = data.draw(
+        st.sampled_from((b"", b"\r", b"\n", b" ", b"0", b"1", b"\r\n", b"f" * 16, b"0\r\n\r\n"))
+    )
+    raw = raw[:at] + trick + raw[at + data.draw(st.integers(0, 2)) :]
+    if is_all_chunks(raw):
+        assert framed(ChunkedBody)([raw]) == (len(raw), b"")
 
 
 @law
