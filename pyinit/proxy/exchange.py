@@ -366,11 +366,12 @@ class Exchange:
         ):
             return False
         now_s = server.now_s()
+        keep = request.keep_alive
+        # First of all: what follows is done while the client reads.
+        downstream.transport.write((head.wire if keep else head.closing) + body)
         stats = server.stats
         stats.answered_at_once(head.status, now_s - self._waiting_since_s, now_s - self.began_s)
         stats.bytes_out += len(body)
-        keep = request.keep_alive
-        downstream.transport.write((head.wire if keep else head.closing) + body)
         self._is_over = True
         self.upstream = None
         upstream.release(now_s, idle_until_s(head.keep_alive_s, now_s))
