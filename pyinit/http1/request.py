@@ -24,8 +24,9 @@ from pyinit.http1.fields import (
 from pyinit.http1.host import is_host
 from pyinit.http1.message import RequestHead, Verdict
 
-# Lines known to be well-formed and of no meaning to us. Full, it is emptied: simpler than an eviction order,
-# and relearning a client's dozen lines costs some microseconds. Longer lines are judged each time.
+# Lines known to be well-formed: those of no meaning to us, and as much again of the others. Full, it is emptied:
+# simpler than an eviction order, and relearning a client's dozen lines costs some microseconds. Longer lines are judged
+# each time.
 _KNOWN_LINES_MAX = 4096
 _KNOWN_LINES_BYTES = 1024 * 1024
 _KNOWN_LINE_BYTES = 1024
@@ -97,6 +98,7 @@ class RequestParser:
         "_seen",
         "_sights",
         "_special",
+        "_special_bytes",
         "_verdicts",
     )
 
@@ -107,6 +109,7 @@ class RequestParser:
         self._plain_names: set[bytes] = set()
         self._seen: set[bytes] = set()
         self._special: dict[bytes, _Field] = {}
+        self._special_bytes = 0
         self._sights: set[int] = set()
         self._verdicts: dict[tuple[bytes, ...], Verdict] = {}
 
@@ -183,9 +186,11 @@ class RequestParser:
             field = _field(line)
             if not _is_plain_name(field[1]):
                 if len(line) <= _KNOWN_LINE_BYTES:
-                    if len(self._special) >= _KNOWN_LINES_MAX:
+                    if len(self._special) >= _KNOWN_LINES_MAX or self._special_bytes >= _KNOWN_LINES_BYTES:
                         self._special.clear()
+                        self._special_bytes = 0
                     self._special[line] = field
+                    self._special_bytes += len(line)
                 return False
             if len(name) <= _PLAIN_NAME_BYTES:
                 if len(self._plain_names) >= _PLAIN_NAMES_MAX:
