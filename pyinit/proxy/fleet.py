@@ -262,14 +262,17 @@ class Fleet:
         if slot.retry is not None:
             slot.retry.cancel()
             slot.retry = None
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        except OSError as problem:  # no descriptors or no memory, on the whole machine perhaps, which passes
+            self._not_started(slot, SpawnError("socketpair", problem.strerror or str(problem)))
+            return
         with theirs:
             try:
                 slot.pid = self._spawn(theirs.fileno(), [sock.fileno() for sock, _ in self._sockets])
             except SpawnError as problem:
                 ours.close()
-                self._log.error("worker.not_started", worker=slot.index, reason=str(problem))
-                self._retry(slot)
+                self._not_started(slot, problem)
                 return
         slot.born_s = self._loop.time()
         slot.has_spoken = slot.is_quiet = slot.upstreams_gone = False
@@ -281,6 +284,10 @@ class Fleet:
         self._log.info("worker.spawned", worker=slot.index, pid=slot.pid)
         for message in (self._configures[slot.index], *self._orders):
             slot.link.send(message)
+
+    def _not_started(self, slot: _Slot, problem: SpawnError) -> None:
+        self._log.error("worker.not_started", worker=slot.index, reason=str(problem))
+        self._retry(slot)
 
     def exited(self, pid: int, code: int) -> bool:
         """See Front."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import socket
 
 import pytest
@@ -155,6 +156,26 @@ async def test_what_cannot_start_is_tried_again_less_and_less_often() -> None:
     world.fleet.stop_accepting(0.0)
     await turns()
     assert world.quiet_count == 1
+    await world.close()
+
+
+@pytest.mark.asyncio
+async def test_a_worker_for_whose_link_there_is_no_descriptor_is_tried_again() -> None:
+    world = World(1)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        world.fleet.start()
+        await turns()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert world.ends == []
+    ((event, fields),) = world.log.events
+    assert (event, fields) == (
+        "worker.not_started",
+        {"worker": 0, "reason": "socketpair failed: Too many open files"},
+    )
+    await eventually(lambda: world.ends, "a worker, once there are descriptors")
     await world.close()
 
 
