@@ -233,8 +233,8 @@ class Place:
         is_first_of_1_0 = b" HTTP/1.0\r\n" in turn.pieces[0]
         for method in turn.methods:
             answer = await client.response(method=method)
-            told = answer.get(b"connection")
-            if client.ending or told == b"close" or (is_first_of_1_0 and told != b"keep-alive"):
+            is_kept = not is_first_of_1_0 or b"Connection: keep-alive" in answer.lines
+            if client.ending or _CLOSES in answer.lines or not is_kept:
                 await client.rest()
                 del self._clients[turn.client]
                 client.close()
