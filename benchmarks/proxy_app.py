@@ -1,8 +1,9 @@
 """The app behind the proxies of proxy_cost.py: constant answers at the least cost, so that it is no bottleneck.
 
 ``proxy_app.py HOST PORT``. Heads are those of an Express app; Date moves, and each of the items has an ETag and a
-length of its own, as a proxy that remembers heads should meet what it would. What it is sent is framed and not
-checked. Frames on its WebSocket all have the length that proxy_clients.py sends.
+length of its own, as a proxy that remembers heads should meet what it would; /fresh has an ETag that nobody has seen
+before, as where each answer has an id or a cookie. What it is sent is framed and not checked. Frames on its WebSocket
+all have the length that proxy_clients.py sends.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ class Answers:
     def __init__(self) -> None:
         self.made: dict[bytes, tuple[bytes, ...]] = {}
         self.streams: set[asyncio.WriteTransport] = set()
+        self.fresh_count = 0
 
     def make(self) -> None:
         """With the time as it is now."""
@@ -61,6 +63,11 @@ class Answers:
                 b"Transfer-Encoding: chunked\r\n\r\n",
             ),
         } | {b"/api/items/%d" % number: (_item(ok, number),) for number in range(ITEMS)}
+
+    def fresh(self) -> bytes:
+        """What nobody was answered before."""
+        self.fresh_count += 1
+        return self.made[b"/"][0].replace(b'ETag: W/"', b'ETag: W/"%x-' % self.fresh_count, 1)
 
     def send_event(self) -> None:
         """To everybody."""
@@ -136,6 +143,8 @@ class App(asyncio.Protocol):
 
     def _answer(self, target: bytes, *, is_last: bool = False) -> None:
         parts = self._answers.made.get(target)
+        if target == b"/fresh":
+            parts = (self._answers.fresh(),)
         if parts is None:
             self._transport.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
             return

@@ -5,7 +5,8 @@ throughput, which is the whole machine's. Proxies are pinned to one core, the lo
 once and idle but for the one under load; each load on each proxy, then the next turn, so that whatever the machine does
 meets all alike; the first turn warms and is not counted. Medians with least and most; ratios are of medians, to nginx.
 proxy_peers.py has the configurations, proxy_load.lua the requests: a browser's behind an AWS load balancer, with a
-header that changes in each. The app (proxy_app.py) answers 16 items by turns, each with its own ETag and length.
+header that changes in each. The app (proxy_app.py) answers 16 items by turns, each with its own ETag and length; under
+``fresh`` no ETag comes twice.
 
 Memory is measured with one proxy alive at a time, as PSS would be were nothing else on the machine (proxy_usage.py):
 when it has answered once, with connections that idle after an answer, with downloads of 16 MiB that nobody reads on;

@@ -50,6 +50,7 @@ class Load:
 
 LOADS = (
     Load("browser", "browser's headers, one changing", "request", 64, "browser", "/api/items/"),
+    Load("fresh", "... and no answer's head twice", "request", 64, "browser", "/fresh"),
     Load("same", "the same head each time", "request", 64, "same", "/api/items/1"),
     Load("one", "browser's headers, one connection", "request", 1, "browser", "/api/items/"),
     Load("close", "no keep-alive", "request", 64, "close", "/api/items/"),

@@ -16,12 +16,16 @@ from pyinit.http1.sse import is_event_stream
 # An app's heads repeat until the second of their Date is over. Full, the memory is emptied.
 _KNOWN_HEADS_MAX = 512
 _KNOWN_HEAD_BYTES = 2048
+# Lines that mean nothing to us: where each of an app's heads is another, by an ETag or an id, most of its lines still
+# come again. Known at the first time, unlike requests': who is not known again is one line in a head.
+_KNOWN_LINES_MAX = 1024
+_KNOWN_LINE_BYTES = 256
 
 _SPECIAL = HOP_BY_HOP | {b"content-length", b"transfer-encoding", b"upgrade", b"date"}
 
 
 class ResponseParser:
-    """Judges response heads; remembers them whole: an app's repeat until its Date moves on.
+    """Judges response heads; remembers them whole: an app's repeat until its Date moves on. And lines, for the others.
 
     Args:
         kept_lines: what a client that is kept is told, in ``wire``; see forward.kept_lines.
@@ -30,10 +34,11 @@ class ResponseParser:
         known: heads that were judged, by their bytes without the final empty line.
     """
 
-    __slots__ = ("_kept_lines", "known")
+    __slots__ = ("_kept_lines", "_plain", "known")
 
     def __init__(self, kept_lines: tuple[bytes, ...] = ()) -> None:
         self._kept_lines = kept_lines
+        self._plain: set[bytes] = set()
         self.known: dict[bytes, ResponseHead] = {}
 
     def parse(self, block: bytes) -> ResponseHead:
@@ -49,7 +54,9 @@ class ResponseParser:
         """
         head = self.known.get(block)
         if head is None:
-            head = _parse_response(block, self._kept_lines)
+            if len(self._plain) >= _KNOWN_LINES_MAX:
+                self._plain.clear()
+            head = _parse_response(block, self._kept_lines, self._plain)
             if len(block) <= _KNOWN_HEAD_BYTES:
                 if len(self.known) >= _KNOWN_HEADS_MAX:
                     self.known.clear()
@@ -57,8 +64,8 @@ class ResponseParser:
         return head
 
 
-def _parse_response(  # noqa: C901, PLR0912  one branch per field
-    block: bytes, kept_lines: tuple[bytes, ...]
+def _parse_response(  # noqa: C901, PLR0912, PLR0915  one branch per field
+    block: bytes, kept_lines: tuple[bytes, ...], plain: set[bytes]
 ) -> ResponseHead:
     lines = block.split(b"\r\n")
     status_line = lines.pop(0)
@@ -77,9 +84,14 @@ def _parse_response(  # noqa: C901, PLR0912  one branch per field
     options: list[bytes] = []
     kept = []
     for line in lines:
+        if line in plain:
+            kept.append(line)
+            continue
         name, value = name_and_value(line)
         if name not in _SPECIAL:
             kept.append(line)
+            if len(line) <= _KNOWN_LINE_BYTES:
+                plain.add(line)
         elif name == b"content-length":
             if head.content_length is not None:
                 raise ProtocolError("Content-Length is given twice (RFC 9112 section 6.3)", 502)

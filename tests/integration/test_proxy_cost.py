@@ -16,7 +16,7 @@ from tests.support.front import DEADLINE_S
 from tests.support.process import ROOT
 
 Kept = dict[str, Any]
-LOADS = ("browser", "one", "close", "post-mib", "chunked", "events", "websockets")
+LOADS = ("browser", "fresh", "one", "close", "post-mib", "chunked", "events", "websockets")
 
 
 @pytest.fixture(scope="module")
