@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import inventory
-from library import UNTRACED, own_modules
+from library import own_modules
 from sources import HERE, MACHINES, PYTHON, Machine, Part, debian_parts, wheel_parts
 
 if TYPE_CHECKING:
@@ -214,13 +214,11 @@ def _stage_packages(site: Path, to: Path, *, is_full: bool) -> None:
     package = ROOT / "pyinit"
     wanted = set(own_modules(package, is_full=is_full))
     for path in sorted(package.rglob("*")):
-        parts = path.relative_to(package).parts
         module = ".".join(("pyinit", *path.relative_to(package).with_suffix("").parts)).removesuffix(
             ".__init__"
         )
         is_page = is_full and path.suffix == ".html"
-        is_check = is_full and parts[0] in UNTRACED and parts[0] != "scripts" and path.suffix == ".py"
-        if is_page or is_check or (path.suffix == ".py" and module in wanted):
+        if is_page or (path.suffix == ".py" and module in wanted):
             _copy(path, to / "pyinit" / path.relative_to(package))
 
 

@@ -71,8 +71,8 @@ INIT = (
     "values",
 )
 INIT_PACKAGES = ("init", "dropin")
-# Needs the extra pyinit[check]; told so where it is called.
-UNTRACED = ("scripts", "check")
+# Of pyinit what no bundle has: pip's scripts, and what needs the extra pyinit[check], as is said where it is called.
+LEFT_OUT = ("scripts", "check")
 
 
 def own_modules(package: Path, *, is_full: bool) -> list[str]:
@@ -80,7 +80,7 @@ def own_modules(package: Path, *, is_full: bool) -> list[str]:
     names = []
     for path in sorted(package.rglob("*.py")):
         parts = path.relative_to(package).with_suffix("").parts
-        if parts[0] in UNTRACED or (not is_full and not _is_init(parts)):
+        if parts[0] in LEFT_OUT or (not is_full and not _is_init(parts)):
             continue
         names.append(".".join(("pyinit", *parts)).removesuffix(".__init__"))
     return names
@@ -111,7 +111,7 @@ def found_in_bytecode(path: list[str], names: Iterable[str], *, is_full: bool) -
                 co = co.replace(co_consts=tuple(None if _is_function(c) else c for c in co.co_consts))
             super().scan_code(co, m)
 
-    finder = Finder(path, excludes=[*EXCLUDED, *(() if is_full else ("pyinit.front",))])
+    finder = Finder(path, excludes=[*EXCLUDED, "pyinit.check", *(() if is_full else ("pyinit.front",))])
     for name in (*names, "os", "codecs", "encodings.idna"):
         finder.import_hook(name)
     return {
