@@ -63,6 +63,7 @@ INIT = (
     "__main__",
     "cli",
     "errors",
+    "form",
     "isolated",
     "launched",
     "log",
@@ -100,6 +101,9 @@ def found_in_bytecode(path: list[str], names: Iterable[str], *, is_full: bool) -
         path: as sys.path is to be; the standard library first.
         names: where to begin.
         is_full: with front mode, which cli imports for --listen.
+
+    Raises:
+        SystemExit: a module of pyinit can be imported that is not among the names, and so not in the bundle.
     """
     from modulefinder import ModuleFinder  # noqa: PLC0415  the other way of looking is to have imported nothing
 
@@ -114,6 +118,9 @@ def found_in_bytecode(path: list[str], names: Iterable[str], *, is_full: bool) -
     finder = Finder(path, excludes=[*EXCLUDED, "pyinit.check", *(() if is_full else ("pyinit.front",))])
     for name in (*names, "os", "codecs", "encodings.idna"):
         finder.import_hook(name)
+    own = {name for name in finder.modules if name.startswith("pyinit.")}
+    if missing := own.difference(names):
+        raise SystemExit(f"imported and not in the bundle: {', '.join(sorted(missing))}")
     return {
         name for name, module in finder.modules.items() if _is_in(path[0], getattr(module, "__file__", None))
     }

@@ -18,6 +18,7 @@ import pytest
 from library import own_modules
 from sources import sha256
 
+from pyinit import __version__
 from tests.support import bundle, operator
 from tests.support.front import EXAMPLE, Front
 from tests.support.http_client import Client
@@ -161,6 +162,12 @@ print(*{str(getattr(m, "__file__", None)) for m in sys.modules.values()}, sep="\
     executable, *files = done.stdout.splitlines()
     assert executable == str(moved / "libexec/python")
     assert all(file == "None" or file.startswith(f"{moved}/") for file in files), files
+
+
+def test_the_version_says_which_form_it_is(moved: Path) -> None:
+    for folder, form in ((moved, "pure"), (bundle.init_only(), "pure")):
+        done = run(folder / "bin/pyinit", "--version", env=HOSTILE)
+        assert (done.stdout, done.stderr) == (f"pyinit {__version__} ({form})\n", "")
 
 
 def test_init_mode_hands_on_the_environment_mask_and_code(moved: Path) -> None:
