@@ -41,11 +41,12 @@ _LIBRARIES = ("libc.so.6", "libm.so.6", "libz.so.1", "libexpat.so.1", "libffi.so
 # Wheels are linked against the empty ones, which glibc still has for them; libresolv is DNS's.
 _FRONT_LIBRARIES = ("libdl.so.2", "libpthread.so.0", "librt.so.1", "libutil.so.1", "libresolv.so.2", "libgcc_s.so.1",
                     "libssl.so.3", "libcrypto.so.3")  # fmt: skip
-# C++, and libstdc++ is 2.1 MiB: frozenlist does without it, and only the operator's surface does with frozenlist.
-_NO_CPP = "frozenlist/_frozenlist."
+# Compiled, and fast enough without: C++, whose libstdc++ is 2.1 MiB, of the operator's surface alone; and WebSockets of
+# aiohttp's own, which nothing of ours has. Their sources in Python are there for an environment that asks for them.
+_NO_LIBRARY = ("frozenlist/_frozenlist.", "aiohttp/_websocket/mask.", "aiohttp/_websocket/reader_c.")
 # Of the packages: sources of compiled modules, types, tests, and what only other programs would run.
 _NO_USE_SUFFIXES = (".pyi", ".pyx", ".pxd", ".pxi", ".c", ".h", ".hash", ".typed", ".in")
-_NO_USE = (_NO_CPP, "aiohttp/.hash", "aiohttp/test_utils.py", "aiohttp/pytest_plugin.py", "aiohttp/worker.py",
+_NO_USE = (*_NO_LIBRARY, "aiohttp/.hash", "aiohttp/test_utils.py", "aiohttp/pytest_plugin.py", "aiohttp/worker.py",
            "multidict/_testcapi", "uvloop/_testbase.py", "prometheus_client/twisted", "prometheus_client/django",
            "prometheus_client/aiohttp", "prometheus_client/bridge", "__pycache__")  # fmt: skip
 
@@ -201,8 +202,8 @@ def _stage_library(library: Path, to: Path, names: Iterable[str]) -> None:
 def _stage_packages(site: Path, to: Path, *, is_full: bool) -> None:
     for path in sorted(site.rglob("*")) if is_full else ():
         relative = str(path.relative_to(site))
-        # Of the metadata what scanners and importlib.metadata read.
-        in_metadata = ".dist-info/" in relative and not relative.endswith("/METADATA")
+        is_metadata = relative.endswith(".dist-info/METADATA")
+        in_metadata = ".dist-info/" in relative and not is_metadata
         if (
             path.is_dir()
             or in_metadata
@@ -211,6 +212,8 @@ def _stage_packages(site: Path, to: Path, *, is_full: bool) -> None:
         ):
             continue
         _copy(path, to / relative)
+        if is_metadata:  # its fields are what scanners and importlib.metadata read: what follows is a README
+            (to / relative).write_text(path.read_text().partition("\n\n")[0] + "\n\n")
     package = ROOT / "pyinit"
     wanted = set(own_modules(package, is_full=is_full))
     for path in sorted(package.rglob("*")):
