@@ -3,11 +3,12 @@
     python docker/engine.py podman run --rm localhost/pyinit-base:bookworm node --version
     python docker/engine.py docker run --rm --network=none localhost/pyinit-base:bookworm node --version
 
-run a command where that engine works and that base image is there. On a machine without systemd, with cgroups half
-v1 and half v2, or in a sandbox without CAP_SYS_RESOURCE, podman needs a mount namespace of its own, limits that can be
-had, and neither cgroups nor a bridge; memory limits have no effect then. On an ordinary machine that is no hindrance.
-The base is Debian 12 with Node.js, made by mmdebstrap and kept (XDG_CACHE_HOME): no registry of images is asked. Root
-alone may; missing programs are installed from Debian.
+run a command where that engine works and that base image is there. An engine that works as it is, is used: podman
+that can run a container, docker whose daemon (DOCKER_HOST) is on this machine; images that are made stay there. Else
+one is set up. On a machine without systemd, with cgroups half v1 and half v2, or in a sandbox without
+CAP_SYS_RESOURCE, podman needs a mount namespace of its own, limits that can be had, and neither cgroups nor a bridge;
+memory limits have no effect then. The base is Debian 12 with Node.js, made by mmdebstrap and kept (XDG_CACHE_HOME): no
+registry of images is asked. Root alone may; missing programs are installed from Debian.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from contextlib import ExitStack, contextmanager
@@ -29,8 +31,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BASE = "localhost/pyinit-base:bookworm"
+_PROBE = "localhost/pyinit-probe"
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pyinit-images"
-_PROGRAMS = {"podman": "podman", "crun": "crun", "mmdebstrap": "mmdebstrap", "nsenter": "util-linux"}
+_PROGRAMS = {
+    "podman": "podman",
+    "crun": "crun",
+    "mmdebstrap": "mmdebstrap",
+    "nsenter": "util-linux",
+}  # Debian's
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _LIMIT = 16384
 _CONFIGURATION = """\
@@ -130,12 +138,13 @@ class Engine:
 
 @contextmanager
 def engine() -> Iterator[Engine]:
-    """Set one up, with the base image in it; containers of it are ended at the end."""
-    _install()
-    _CACHE.mkdir(parents=True, exist_ok=True)
-    base = _CACHE / "base.tar"
-    if not base.exists():
-        _make_base(base)
+    """Podman with the base image in it: the one that is there, or else one of our own, whose containers are ended."""
+    if (there := podman_there()) is not None:
+        _load(there, _base())
+        yield there
+        return
+    _install("podman", "crun", "nsenter")
+    base = _base()
     with tempfile.TemporaryDirectory(prefix="pyinit-engine-") as text, (_CACHE / "lock").open("w") as lock:
         # Images are kept, as unpacking the base takes longer than most of what is done with it.
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -166,11 +175,34 @@ def engine() -> Iterator[Engine]:
                 holder.kill()
 
 
+def podman_there() -> Engine | None:
+    """The podman of this machine, where it runs containers as it is; that it is installed is no sign of that."""
+    if shutil.which("podman") is None:
+        return None
+    found = Engine([], [], {})
+    # The image is of nothing, so that this takes a second: its files are the machine's own.
+    mounts = [f"--volume={path}:{path}:ro" for path in ("/usr", "/lib", "/lib64") if Path(path).exists()]
+    with tempfile.NamedTemporaryFile(suffix=".tar") as archive:
+        with tarfile.open(archive.name, "w"):
+            pass
+        try:
+            found.import_tar(Path(archive.name), _PROBE)
+            try:
+                found.run("run", "--rm", "--network=none", *mounts, _PROBE, "/usr/bin/true")
+            finally:
+                found.run("rmi", _PROBE)
+        except RuntimeError as problem:
+            last = str(problem).strip().splitlines()[-1]
+            print(f"podman does not run as it is, and is set up: {last}", file=sys.stderr)
+            return None
+    return found
+
+
 def _load(found: Engine, base: Path) -> None:
     stamp = f"{base.stat().st_mtime_ns}"
     label = '{{index .Config.Labels "made"}}'
     kept = found.run("images", "--quiet", BASE)
-    if not kept or found.run("image", "inspect", BASE, "--format", label).strip() != stamp:
+    if not kept.strip() or found.run("image", "inspect", BASE, "--format", label).strip() != stamp:
         found.import_tar(base, BASE, f"ENV {_PATH}", f"LABEL made={stamp}")
 
 
@@ -181,19 +213,34 @@ class Docker(Engine):
     _build_options = ("--network=none",)
 
 
-@contextmanager
-def docker_engine(init_path: Path) -> Iterator[Docker]:
-    """Dockerd and containerd of Debian's packages, unpacked and not installed, in namespaces of their own.
+def docker_there() -> Docker | None:
+    """The docker of this machine, where its daemon answers and is here too: another machine's has no PIDs here."""
+    if shutil.which("docker") is None:
+        return None
+    found = Docker([], [], {})
+    try:
+        name = found.run("info", "--format", "{{.Name}}").strip()
+    except RuntimeError:
+        return None
+    return found if name == os.uname().nodename else None
 
+
+@contextmanager
+def docker_engine(init_path: Path | None = None) -> Iterator[Docker]:
+    """Docker with the base image in it: the one that is there, or else one of our own.
+
+    That is dockerd and containerd of Debian's packages, unpacked and not installed, in namespaces of their own.
     Slower to set up than podman: for what that does not do here, HEALTHCHECK, and docker's own ways.
 
     Args:
-        init_path: what ``--init`` puts into containers.
+        init_path: what ``--init`` puts into containers. As a daemon is told at its start, it is one of our own then.
     """
-    _install()
-    base = _CACHE / "base.tar"
-    if not base.exists():
-        _make_base(base)
+    if init_path is None and (there := docker_there()) is not None:
+        _load(there, _base())
+        yield there
+        return
+    _install("nsenter")
+    base = _base()
     programs = _CACHE / "docker"
     if not (programs / "usr/sbin/dockerd").exists():
         _unpack_docker(programs)
@@ -221,7 +268,7 @@ def docker_engine(init_path: Path) -> Iterator[Docker]:
             ["containerd", "-c", f"{place}/containerd.toml"],
             ["dockerd", f"--containerd={place}/containerd.sock", f"--data-root={place}/data",
              f"--exec-root={place}/exec", f"--pidfile={place}/pid", "-H", f"unix://{place}/docker.sock",
-             *_DOCKERD, f"--init-path={init_path}"],
+             *_DOCKERD, *([f"--init-path={init_path}"] if init_path else [])],
         ):  # fmt: skip
             daemon = running.enter_context(
                 subprocess.Popen([*found.words, *words], env=found.environment, stdout=log, stderr=log)
@@ -236,7 +283,7 @@ def docker_engine(init_path: Path) -> Iterator[Docker]:
                 if time.monotonic() > end_s:
                     raise RuntimeError((place / "log").read_text()[-2000:]) from None
                 time.sleep(0.1)
-        found.import_tar(base, BASE, f"ENV {_PATH}")
+        _load(found, base)
         yield found
 
 
@@ -251,17 +298,26 @@ def _unpack_docker(programs: Path) -> None:
         new.replace(programs)
 
 
-def _install() -> None:
-    wanted = sorted({package for program, package in _PROGRAMS.items() if shutil.which(program) is None})
+def _install(*programs: str) -> None:
+    wanted = sorted({_PROGRAMS[program] for program in programs if shutil.which(program) is None})
     if wanted:
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         for words in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", *wanted]):
             subprocess.run(["apt-get", *words], env=environment, check=True, stdout=sys.stderr)
 
 
+def _base() -> Path:
+    """The base as an archive; made if it is not there."""
+    base = _CACHE / "base.tar"
+    if not base.exists():
+        _CACHE.mkdir(parents=True, exist_ok=True)
+        _install("mmdebstrap")
+        _make_base(base)
+    return base
+
+
 def _make_base(base: Path) -> None:
     """Debian 12 with this machine's Node.js where that needs the C++ library alone, as node.org's; else Debian's."""
-    base.parent.mkdir(parents=True, exist_ok=True)
     hooks = ['--customize-hook=chroot "$1" useradd --uid 1000 --create-home node']
     packages = ["ca-certificates", "procps"]
     node, npm = shutil.which("node"), shutil.which("npm")
@@ -308,8 +364,7 @@ def main() -> None:
         parser.error("what is to be run?")
     if reason := refusal():
         raise SystemExit(f"no engine here: {reason}")
-    init_path = Path("/opt/pyinit/bin/pyinit")  # of no account without --init
-    with docker_engine(init_path) if command[0] == "docker" else engine() as found:
+    with docker_engine() if command[0] == "docker" else engine() as found:
         words = found.command(*command[1:]) if command[0] == found.name else [*found.words, *command]
         raise SystemExit(subprocess.run(words, env=found.environment, check=False).returncode)
 

@@ -20,13 +20,14 @@ import pytest
 from storm import LOST, Outcome, Plan, Storm
 
 from tests.support import bundle
-from tests.support.containers import Attached, Container, container, ran
+from tests.support.containers import Attached, Container, as_a_users, container, ran
 from tests.support.front import DEADLINE_S
 from tests.support.http_client import Client
 from tests.support.process import PATIENCE_S, ROOT, TIME_SCALE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from engine import Engine
 
@@ -196,3 +197,25 @@ def test_a_stop_under_a_storm_loses_nothing(podman: Engine) -> None:
         assert stop.count(Outcome.ANSWERED) > 0
         assert running.exit_code() == 0  # not 137: it took less than the engine's ten seconds
         assert running.wait_event("drain.finished")["cut_count"] == 0
+
+
+def test_a_podman_that_is_there_is_used_and_left_as_it_was(
+    podman: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", as_a_users(podman, tmp_path))
+    with container(podman, TINI, "sleep", "1000") as users:
+        with engine.engine() as found:
+            assert found.command("x") == ["podman", "x"]
+            assert ran(found, engine.BASE, "node", "-p", "6 * 7").stdout == "42\n"
+        assert users.inspect("{{.State.Running}}") == "true"
+
+
+def test_a_podman_that_cannot_run_a_container_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one without the right to set limits."""
+    client = tmp_path / "podman"
+    client.write_text('#!/bin/sh\n[ "$1" != run ] || { echo no limits >&2; exit 126; }\n')
+    client.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert engine.podman_there() is None
+    client.write_text("#!/bin/sh\n")
+    assert engine.podman_there() is not None

@@ -23,14 +23,28 @@ EXAMPLE, FULL = "pyinit-test-example", "pyinit-bundle"
 
 
 @pytest.fixture(scope="module")
-def docker() -> Iterator[Engine]:
-    """With the example's image in it."""
+def own_docker() -> Iterator[Engine]:
+    """One of our own, as what ``--init`` is has to be told the daemon at its start."""
     with engine.docker_engine(bundle.full() / "bin/pyinit") as found:
-        found.import_tar(bundle.full().with_suffix(".tar"), FULL, "ENV PATH=/opt/pyinit/bin")
-        found.build(
-            EXAMPLE, ROOT / "docker/example", f"--build-arg=NODE={engine.BASE}", f"--build-arg=PYINIT={FULL}"
-        )
+        add_images(found)
         yield found
+
+
+@pytest.fixture(scope="module")
+def docker(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """The one that is there, or else the same."""
+    if engine.docker_there() is None:
+        yield request.getfixturevalue("own_docker")
+        return
+    with engine.docker_engine() as found:
+        add_images(found)
+        yield found
+
+
+def add_images(found: Engine) -> None:
+    found.import_tar(bundle.full().with_suffix(".tar"), FULL, "ENV PATH=/opt/pyinit/bin")
+    base, full = f"--build-arg=NODE={engine.BASE}", f"--build-arg=PYINIT={FULL}"
+    found.build(EXAMPLE, ROOT / "docker/example", base, full)
 
 
 def test_the_healthcheck_of_the_image_finds_it_healthy_and_a_stop_drains(docker: Engine) -> None:
@@ -53,10 +67,25 @@ def test_an_app_that_ignores_its_signal_is_stopped_by_us_and_not_by_docker(docke
         assert running.wait_event("drain.finished")["exit_code"] == 137
 
 
-def test_init_is_pyinit_where_the_image_holds_it(docker: Engine) -> None:
+def test_a_docker_that_is_there_is_used_and_left_as_it_was(
+    own_docker: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is found by DOCKER_HOST; what runs there goes on."""
+    for name in ("DOCKER_HOST", "PATH"):
+        monkeypatch.setenv(name, own_docker.environment[name])
+    with container(own_docker, "--entrypoint=sleep", EXAMPLE, "1000") as users:
+        with engine.docker_engine() as found:
+            assert found.command("x") == ["docker", "x"]
+            assert ran(found, engine.BASE, "node", "-p", "6 * 7").stdout == "42\n"
+        assert users.inspect("{{.State.Running}}") == "true"
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere")
+    assert engine.docker_there() is None
+
+
+def test_init_is_pyinit_where_the_image_holds_it(own_docker: Engine) -> None:
     words = ("sh", "-c", "cat /proc/1/comm; exit 6")
-    done = ran(docker, "--init", "--entrypoint=", EXAMPLE, *words)
+    done = ran(own_docker, "--init", "--entrypoint=", EXAMPLE, *words)
     assert (done.stdout, done.returncode) == ("docker-init\n", 6), done.stderr
-    done = ran(docker, "--init", engine.BASE, *words)
+    done = ran(own_docker, "--init", engine.BASE, *words)
     assert done.returncode == 127
     assert "copy all of /opt/pyinit into the image" in done.stderr

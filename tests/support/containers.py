@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shlex
+import shutil
 import signal
 import subprocess
 from contextlib import contextmanager
@@ -15,6 +17,7 @@ from tests.support.process import PATIENCE_S, TIME_SCALE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from engine import Engine
 
@@ -44,9 +47,9 @@ class Container:
         """Of its PID 1, as seen from here."""
         return int(self.inspect("{{.State.Pid}}"))
 
-    def events(self) -> list[dict[str, Any]]:
-        """Pyinit's log so far."""
-        done = subprocess.run(
+    def output(self) -> str:
+        """All that was written so far, pyinit's log and the app's."""
+        return subprocess.run(
             self._engine.command("logs", self.name),
             env=self._engine.environment,
             stdin=subprocess.DEVNULL,
@@ -54,8 +57,11 @@ class Container:
             stderr=subprocess.STDOUT,
             text=True,
             check=True,
-        )
-        return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+        ).stdout
+
+    def events(self) -> list[dict[str, Any]]:
+        """Pyinit's log so far."""
+        return [json.loads(line) for line in self.output().splitlines() if line.startswith("{")]
 
     def wait_event(self, name: str, **fields: object) -> dict[str, Any]:
         """The first event of that name, and with those fields."""
@@ -147,6 +153,20 @@ def container(engine: Engine, *words: str) -> Iterator[Container]:
         yield running
     finally:
         running.close()
+
+
+def as_a_users(engine: Engine, folder: Path) -> str:
+    """A client by the engine's name in that folder, for a PATH: this engine as it were there on its own."""
+    program = shutil.which(engine.name, path=engine.environment["PATH"])
+    assert program is not None
+    place = engine.command()
+    place[place.index(engine.name)] = program
+    own = {name: text for name, text in engine.environment.items() if os.environ.get(name) != text}
+    client = folder / engine.name
+    settings = [f"export {name}={shlex.quote(text)}" for name, text in own.items() if name != "PATH"]
+    client.write_text("\n".join(["#!/bin/sh", *settings, f'exec {shlex.join(place)} "$@"\n']))
+    client.chmod(0o755)
+    return f"{folder}:{os.environ['PATH']}"
 
 
 def ran(engine: Engine, *words: str) -> subprocess.CompletedProcess[str]:
