@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 import engine
 import pytest
-from storm import LOST, Outcome, Plan, Storm
+from storm import LOST, Outcome
 
 from tests.support import bundle
-from tests.support.containers import Attached, Container, as_a_users, container, ran
+from tests.support.containers import Container, as_a_users, container, ran, stopped_in_a_storm
 from tests.support.front import DEADLINE_S
 from tests.support.http_client import Client
 from tests.support.process import PATIENCE_S, ROOT, TIME_SCALE, eventually
@@ -185,17 +185,14 @@ def is_answered(port: int) -> bool:
 
 
 def test_a_stop_under_a_storm_loses_nothing(podman: Engine) -> None:
-    plan = Plan(new=20, reuse=20, slow=8, before_s=1.0, after_s=0.5, budget_s=15.0 * TIME_SCALE,
-                timeout_s=5.0 * TIME_SCALE, slow_target="/slow?ms=1000")  # fmt: skip
     with container(podman, EXAMPLE) as running:
         assert status_of(running) == 200
-        with Attached(podman, running) as waiting, running.network():
-            stop = Storm("127.0.0.1", 8080, plan).run(waiting, signal.SIGTERM)
-            assert waiting.stopping is not None
-            assert waiting.stopping.wait() == 0
+        stop = stopped_in_a_storm(podman, running, 8080)
         assert stop.count(*LOST, Outcome.NOT_200) == 0, stop
         assert stop.count(Outcome.ANSWERED) > 0
-        assert running.exit_code() == 0  # not 137: it took less than the engine's ten seconds
+        assert running.exit_code() == 0
+        # The slow requests take one, the engine's own share is less: ten are never needed.
+        assert stop.exit_s < 6 * TIME_SCALE
         assert running.wait_event("drain.finished")["cut_count"] == 0
 
 

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import engine
 import pytest
+from storm import LOST, Outcome
 
 from tests.support import bundle
-from tests.support.containers import container, ran
+from tests.support.containers import container, ran, stopped_in_a_storm
 from tests.support.http_client import Client
-from tests.support.process import PATIENCE_S, ROOT, eventually
+from tests.support.process import PATIENCE_S, ROOT, TIME_SCALE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,6 +66,18 @@ def test_an_app_that_ignores_its_signal_is_stopped_by_us_and_not_by_docker(docke
         assert running.stop() == 137
         assert running.wait_event("child.killed")
         assert running.wait_event("drain.finished")["exit_code"] == 137
+
+
+def test_a_stop_under_a_storm_loses_nothing(docker: Engine) -> None:
+    """By ``docker stop`` with the ten seconds that it has by itself."""
+    with container(docker, EXAMPLE) as running:
+        running.wait_event("app.ready")
+        stop = stopped_in_a_storm(docker, running, 8080)
+        assert stop.count(*LOST, Outcome.NOT_200) == 0, stop
+        assert stop.count(Outcome.ANSWERED) > 0
+        assert running.exit_code() == 0
+        assert stop.exit_s < 6 * TIME_SCALE
+        assert running.wait_event("drain.finished")["cut_count"] == 0
 
 
 def test_a_docker_that_is_there_is_used_and_left_as_it_was(

@@ -12,6 +12,8 @@ import subprocess
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from storm import Plan, Stop, Storm
+
 from tests.support.namespace import inside
 from tests.support.process import PATIENCE_S, TIME_SCALE, eventually
 
@@ -153,6 +155,17 @@ def container(engine: Engine, *words: str) -> Iterator[Container]:
         yield running
     finally:
         running.close()
+
+
+def stopped_in_a_storm(engine: Engine, running: Container, port: int) -> Stop:
+    """``stop``, with the ten seconds that are docker's own, in the middle of a storm of its clients."""
+    plan = Plan(new=20, reuse=20, slow=8, before_s=1.0, after_s=0.5, budget_s=15.0 * TIME_SCALE,
+                timeout_s=5.0 * TIME_SCALE, slow_target="/slow?ms=1000")  # fmt: skip
+    with Attached(engine, running) as waiting, running.network():
+        stop = Storm("127.0.0.1", port, plan).run(waiting, signal.SIGTERM)
+        assert waiting.stopping is not None
+        assert waiting.stopping.wait() == 0
+    return stop
 
 
 def as_a_users(engine: Engine, folder: Path) -> str:
