@@ -196,6 +196,57 @@ def test_a_stop_under_a_storm_loses_nothing(podman: Engine) -> None:
         assert running.wait_event("drain.finished")["cut_count"] == 0
 
 
+def has_written(running: Container, line: str) -> bool:
+    return line in running.output().splitlines()
+
+
+LISTENER = """
+for (const name of ['SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2', 'SIGWINCH']) process.on(name, () => console.log(name));
+process.on('SIGTERM', () => process.exit(7));
+require('http').createServer((q, s) => s.end()).listen(process.env.PORT);
+"""
+
+
+def test_a_signal_that_stops_nothing_goes_to_the_app(podman: Engine) -> None:
+    """SIGQUIT too; the app is served all the while."""
+    with container(podman, EXAMPLE, "node", "-e", LISTENER) as running:
+        running.wait_event("app.ready")
+        for name in ("SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGQUIT"):
+            running.kill(signal.Signals[name])
+            eventually(partial(has_written, running, name))
+        assert status_of(running) == 200
+        assert running.stop() == 7
+        assert running.wait_event("drain.finished")["cut_count"] == 0
+
+
+QUIT = f"""\
+FROM {EXAMPLE}
+ENV PYINIT_STOP_SIGNALS=QUIT PYINIT_REWRITE=QUIT:TERM
+STOPSIGNAL SIGQUIT
+"""
+
+
+def test_an_images_stop_signal_of_its_own_begins_a_drain_where_it_is_named(
+    podman: Engine, tmp_path: Path
+) -> None:
+    (tmp_path / "Dockerfile").write_text(QUIT)
+    podman.build(f"{EXAMPLE}-quit", tmp_path)
+    with container(podman, f"{EXAMPLE}-quit", "node", "-e", LISTENER) as running:
+        running.wait_event("app.ready")
+        assert running.stop() == 7
+        assert running.wait_event("signal.received")["signal"] == "SIGQUIT"
+        assert running.wait_event("drain.finished")["cut_count"] == 0
+
+
+def test_a_stop_signal_that_is_not_named_is_the_apps_alone(podman: Engine) -> None:
+    """``--stop-signal`` of whoever runs it: Node's own end by it, and no drain before."""
+    with container(podman, "--stop-signal=SIGQUIT", EXAMPLE) as running:
+        running.wait_event("app.ready")
+        assert running.stop() == 128 + signal.SIGQUIT
+        phases = [event["phase"] for event in running.events() if event["event"] == "drain.phase_changed"]
+        assert phases == ["serving", "done"]
+
+
 def test_a_podman_that_is_there_is_used_and_left_as_it_was(
     podman: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
