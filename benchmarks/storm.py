@@ -97,6 +97,23 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class Request:
+    """One request, or the connect that came to none, for a picture.
+
+    Attributes:
+        kind: its client's.
+        outcome: what became of it.
+        began_s: of time.monotonic(); where it has a connection of its own that is the connect.
+        ended_s: likewise.
+    """
+
+    kind: Kind
+    outcome: Outcome
+    began_s: float
+    ended_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """What one stop did.
 
@@ -147,9 +164,13 @@ class Storm:
         host: where it listens.
         port: and on which port.
         plan: how hard.
+        record: told each request at its end, if given; a full storm's are tens of thousands.
     """
 
-    def __init__(self, host: str, port: int, plan: Plan) -> None:
+    def __init__(
+        self, host: str, port: int, plan: Plan, record: Callable[[Request], None] | None = None
+    ) -> None:
+        self._record = record
         self._address = (host, port)
         self._family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._plan = plan
@@ -319,7 +340,7 @@ class Storm:
         if connection.kind is not Kind.REUSE or not is_kept or self._is_ending:
             self._finish(connection, outcome)
             return
-        self._count(connection.kind, outcome)
+        self._count(connection, outcome)
         connection.state = _State.IDLE
         self._at(time.monotonic() + random.uniform(*self._plan.think_s), partial(self._ask_again, connection))
 
@@ -353,7 +374,7 @@ class Storm:
 
     def _finish(self, connection: _Connection, outcome: Outcome) -> None:
         self._forget(connection)
-        self._count(connection.kind, outcome)
+        self._count(connection, outcome)
         is_well = outcome in (Outcome.ANSWERED, Outcome.IDLE_CLOSED)
         self._at(time.monotonic() + (0.0 if is_well else _PAUSE_S), partial(self._open, connection.kind))
 
@@ -361,8 +382,10 @@ class Storm:
         del self._connections[connection.sock.fileno()]
         connection.sock.close()
 
-    def _count(self, kind: Kind, outcome: Outcome) -> None:
-        (self._before if self._signalled_s is None else self._after)[kind, outcome] += 1
+    def _count(self, connection: _Connection, outcome: Outcome) -> None:
+        (self._before if self._signalled_s is None else self._after)[connection.kind, outcome] += 1
+        if self._record and connection.state is not _State.IDLE:
+            self._record(Request(connection.kind, outcome, connection.since_s, time.monotonic()))
 
 
 def whole_answer(data: bytes, *, has_ended: bool) -> tuple[int, bool] | None:

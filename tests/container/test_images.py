@@ -11,12 +11,16 @@ import pty
 import select
 import signal
 import subprocess
+import sys
 import time
 from functools import partial
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
 
+import container_stop
 import engine
 import pytest
+from stop_timeline import Timeline
 from storm import LOST, Outcome
 
 from tests.support import bundle
@@ -194,6 +198,36 @@ def test_a_stop_under_a_storm_loses_nothing(podman: Engine) -> None:
         # The slow requests take one, the engine's own share is less: ten are never needed.
         assert stop.exit_s < 6 * TIME_SCALE
         assert running.wait_event("drain.finished")["cut_count"] == 0
+
+
+def test_a_stop_is_drawn_with_its_phases_and_what_became_of_each_request(
+    podman: Engine, tmp_path: Path
+) -> None:
+    measured = container_stop.measure(podman, EXAMPLE)
+    measured.save(tmp_path / "stop.json")
+    timeline = Timeline.load(tmp_path / "stop.json")
+    assert timeline == measured
+    assert timeline.count(*LOST, Outcome.NOT_200) == 0, timeline.text()
+    assert [name for name, _ in timeline.phases] == ["serving", "lame_duck", "draining", "stopping", "done"]
+    begins_s = dict(timeline.phases)
+    # On two clocks, the clients' and the log's, of one machine.
+    assert timeline.asked_s < 0 < begins_s["draining"] < timeline.endless.ended_s < begins_s["done"] + 0.5
+    assert timeline.endless.outcome is Outcome.NOT_200
+    refused = [request for request in timeline.requests if request.outcome is Outcome.REFUSED]
+    assert min(request.began_s for request in refused) > begins_s["draining"] - 0.5
+    words = [sys.executable, "benchmarks/container_stop.py", "--from", str(tmp_path / "stop.json")]
+    done = subprocess.run(
+        [*words, "--picture", str(tmp_path / "stop.svg")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "0 of the storm's requests were lost" in done.stdout
+    written = "".join(ET.parse(tmp_path / "stop.svg").getroot().itertext())  # noqa: S314  our own
+    for word in ("serving", "lame duck", "drain", "signal, exit", "finished", "refused", "cut"):
+        assert word in written
 
 
 def has_written(running: Container, line: str) -> bool:

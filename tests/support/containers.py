@@ -9,6 +9,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -129,6 +130,7 @@ class Attached(subprocess.Popen[bytes]):
     def __init__(self, engine: Engine, container: Container) -> None:
         self._engine, self._container = engine, container
         self.stopping: subprocess.Popen[bytes] | None = None
+        self.asked_s = 0.0  # of time.monotonic()
         super().__init__(
             engine.command("wait", container.name),
             env=engine.environment,
@@ -139,6 +141,7 @@ class Attached(subprocess.Popen[bytes]):
 
     def send_signal(self, sig: int) -> None:  # noqa: ARG002  the image's STOPSIGNAL it is
         """Begin to stop it."""
+        self.asked_s = time.monotonic()
         self.stopping = subprocess.Popen(
             self._engine.command("stop", "-t", "10", self._container.name),
             env=self._engine.environment,
