@@ -68,7 +68,8 @@ def _bases(build: Build) -> Iterator[Finding]:
         image = images.parse(stage.image)
         if image.moves:
             what = f"{stage.image} moves with every release."
-            yield found(rules.BASE_UNPINNED, build.file.path, stage.line, what)
+            mend = "Append @sha256:... to it: its tags are all pushed again." if image.is_distroless else None
+            yield found(rules.BASE_UNPINNED, build.file.path, stage.line, what, mend=mend)
         elif not image.digest and stage.image != "scratch":
             what = f"{stage.image} is a tag without a digest."
             yield found(rules.BASE_DIGEST, build.file.path, stage.line, what)

@@ -213,14 +213,15 @@ def check(
 
 def _start(tree: Tree, service: Service, build: Build | None, of: Start) -> Iterator[Finding]:
     key = next((key for key in ("command", "entrypoint") if key in service.value), None)
-    place = image.Place(service.path, service.line(key or "environment"), 0, f"{service.name}: {key}")
+    form = "" if key == "entrypoint" else "command: %s"  # what stands behind an entrypoint goes with it
+    place = image.Place(service.path, service.line(key or "environment"), 0, f"{service.name}: {key}", form)
     if key is not None:
         yield from image.start_findings(of, place, None if build is None else build.package)
     yield from image.option_findings(of, place, None if build is None else build.start)
     signal = service.value.get("stop_signal")
     if signal is not None and _text(signal) is not None:
         handled = package.signals_handled(tree, service.context) or frozenset()
-        place = image.Place(service.path, service.line("stop_signal"), 0, f"{service.name}: stop_signal")
+        place = image.Place(service.path, service.line("stop_signal"), 0, f"{service.name}: stop_signal", "")
         yield from image.stop_signal_findings(of, str(_text(signal)), handled, place)
     if image.is_root(_text(service.value.get("user")) or ""):
         what = f"{service.name}: it runs as root."

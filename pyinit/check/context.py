@@ -78,12 +78,15 @@ class Build:
     def script_text(self, word: str) -> str | None:
         """A script's text by the name it is started by: what COPY puts there, or the only one of that name."""
         name = posixpath.basename(word)
+        for copy in reversed(self.stage.copies):
+            if copy.target == self.stage.absolute(word) and copy.text is not None:
+                return copy.text
         named = [
             joined(self.context, source.lstrip("/"))
             for copy in self.stage.copies
             if copy.is_context
             for source in copy.sources
-            if posixpath.basename(source) == name
+            if posixpath.basename(source) == name or copy.target == self.stage.absolute(word)
         ]
         direct = joined(self.context, word.removeprefix(self.stage.directory).lstrip("/"))
         for path in (*named, direct):

@@ -14,8 +14,18 @@ from typing import NamedTuple
 
 from e2b_dockerfile_utils import DockerfileInstruction, DockerfileSyntaxError, ShellLex, parse_dockerfile_ast
 
+from pyinit.check import images
+
 # As BuildKit predefines them; the platform's own are not known here.
 _UNSET = re.compile(r"\$\{?[A-Za-z_]")
+# What the lexer leaves as it stands where the variable is not set, as every other reference to such a one.
+_DEFAULTED = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*:?-([^${}]*)\}")
+# Far above what people write. ENV B=$A$A doubles with every line, and a stage has all that the ones below it have.
+_EXPANDED_BYTES_MAX = 64 << 10
+_STAGES_MAX = 200
+_INSTRUCTIONS_MAX = 5_000
+# Programs that read a heredoc as their script.
+_SHELLS = frozenset(("sh", "bash", "ash", "dash", "zsh"))
 
 
 class Unreadable(Exception):
@@ -76,6 +86,7 @@ class Copy(NamedTuple):
         source_stage: the stage's index; None for the context or another image.
         is_context: it takes files of the build context.
         is_add: ADD.
+        text: of the heredoc that it is; None for files.
         flags: as they stand.
         line: of the instruction.
         end_line: the same.
@@ -86,6 +97,7 @@ class Copy(NamedTuple):
     source_stage: int | None
     is_context: bool
     is_add: bool
+    text: str | None
     flags: tuple[str, ...]
     line: int
     end_line: int
@@ -204,6 +216,9 @@ def read(path: str, text: str) -> Dockerfile:
         ast = parse_dockerfile_ast(text)
     except DockerfileSyntaxError as problem:
         raise Unreadable(str(problem).partition(": ")[2], problem.line or 1) from None
+    if len(ast.instructions) > _INSTRUCTIONS_MAX:
+        line = ast.instructions[_INSTRUCTIONS_MAX].start_line
+        raise Unreadable(f"there are more than {_INSTRUCTIONS_MAX:,} instructions", line)
     reader = _Reader(ast.escape_token)
     for instruction in ast.instructions:
         try:
@@ -258,14 +273,27 @@ class _Reader:
             handle(self.stages[-1], it)
 
     def _expand(self, text: str, known: dict[str, str]) -> str:
-        return ShellLex(self._escape, env=known).process_word(text)
+        longest = max(map(len, known.values()), default=0)
+        if "$" in text and len(text) + text.count("$") * longest > _EXPANDED_BYTES_MAX:
+            raise ValueError("its variables make it longer than 64 KiB")
+        return _DEFAULTED.sub(
+            lambda default: default[1], ShellLex(self._escape, env=known).process_word(text)
+        )
 
     def _from(self, it: DockerfileInstruction) -> None:
+        if len(self.stages) == _STAGES_MAX:
+            raise ValueError(f"there are more than {_STAGES_MAX} stages")
         image = self._expand(it.args[0], self._global)
         name = it.args[2] if len(it.args) == 3 and it.args[1].lower() == "as" else ""
         parent = next((one for one in reversed(self.stages) if one.name and one.name == image.lower()), None)
         base = image if parent is None else parent.image
-        self.stages.append(Stage(len(self.stages), name.lower(), base, parent, it.start_line))
+        stage = Stage(len(self.stages), name.lower(), base, parent, it.start_line)
+        words = images.parse(image).entrypoint
+        if parent is None and words:
+            stage.entrypoint = Command(
+                words, is_shell=False, line=it.start_line, end_line=0, is_inherited=True
+            )
+        self.stages.append(stage)
 
     def _arg(self, stage: Stage, it: DockerfileInstruction) -> None:
         for word in it.args:
@@ -316,8 +344,9 @@ class _Reader:
     def _run(self, stage: Stage, it: DockerfileInstruction) -> None:
         script = "\n".join(heredoc.content for heredoc in it.heredocs if heredoc.file_descriptor == 0)
         line = " ".join(it.args)
-        # RUN <<EOF is the script itself; RUN cat <<EOF > x is a command that reads one.
-        is_script = bool(it.heredocs) and line.split()[:1] == [line] and line.startswith("<<")
+        # RUN <<EOF is the script itself, RUN bash -e <<EOF the shell's; RUN cat <<EOF > x is a command that reads one.
+        words = [word for word in line.split() if not word.startswith(("<<", "-"))]
+        is_script = bool(it.heredocs) and (not words or posixpath.basename(" ".join(words)) in _SHELLS)
         text = script if is_script else line
         stage.runs.append(Run(text, stage.directory, stage.known, it.start_line, it.end_line))
 
@@ -338,6 +367,7 @@ class _Reader:
                 source_stage=None if of is None else of.index,
                 is_context=not origin,
                 is_add=it.name == "ADD",
+                text=None if sources or not it.heredocs else it.heredocs[0].content,
                 flags=tuple(it.flags),
                 line=it.start_line,
                 end_line=it.end_line,

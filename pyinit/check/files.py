@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import stat
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
@@ -40,14 +42,30 @@ class Tree:
         self.paths.sort()
         self._there = frozenset(self.paths)
 
-    def text(self, path: str) -> str | None:
-        """A file's text; None where it is not there, too large, or cannot be read."""
-        whole = self.root / path
+    def read(self, path: str) -> str:
+        """A file's text. Raises OSError with the reason where there is none to be had."""
         try:
-            if not whole.is_file() or whole.stat().st_size > _BYTES_MAX:
-                return None
-            return whole.read_text("utf-8", "replace").removeprefix("\ufeff")
-        except (OSError, ValueError):  # no path at all: a NUL in it
+            # A link may lead to a FIFO, or into /proc, where a read waits.
+            descriptor = os.open(self.root / path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except ValueError:  # no path at all: a NUL in it
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from None
+        content = bytearray()
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise OSError(errno.EINVAL, "it is no regular file")
+            while len(content) <= _BYTES_MAX and (more := os.read(descriptor, _BYTES_MAX + 1 - len(content))):
+                content += more
+        finally:
+            os.close(descriptor)
+        if len(content) > _BYTES_MAX:
+            raise OSError(errno.EFBIG, f"it is larger than {_BYTES_MAX >> 20} MiB")
+        return content.decode("utf-8", "replace").removeprefix("\ufeff").replace("\r\n", "\n")
+
+    def text(self, path: str) -> str | None:
+        """A file's text; None where ``read`` has none."""
+        try:
+            return self.read(path)
+        except OSError:
             return None
 
     def has(self, path: str) -> bool:
@@ -83,9 +101,9 @@ def is_dockerfile(path: str) -> bool:
     name = PurePosixPath(path).name.lower()
     if name.endswith((".dockerignore", ".md", ".js", ".ts", ".py", ".sh", ".json", ".yml", ".yaml")):
         return False
-    return name in ("dockerfile", "containerfile") or name.startswith(("dockerfile.", "containerfile.")) or (
-        name.endswith((".dockerfile", ".containerfile"))
-    )  # fmt: skip
+    return (
+        re.fullmatch(r"(dockerfile|containerfile)([._-].+)?|.+\.(dockerfile|containerfile)", name) is not None
+    )
 
 
 def is_compose(path: str) -> bool:

@@ -12,7 +12,7 @@ from pyinit.check.finding import Finding, Level, found
 from pyinit.check.start import MANAGERS, TOOLS, runner
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from pyinit.check.context import Build
     from pyinit.check.start import Start
@@ -29,10 +29,15 @@ class Place:
         line: of CMD, command or the like.
         end_line: the same; 0 for one line.
         what: how the text begins: ``CMD``.
+        form: how words are written there, %s being them as JSON; empty where they stand in more than one place.
     """
 
-    def __init__(self, path: str, line: int, end_line: int, what: str) -> None:
-        self.path, self.line, self.end_line, self.what = path, line, end_line, what
+    def __init__(self, path: str, line: int, end_line: int, what: str, form: str) -> None:
+        self.path, self.line, self.end_line, self.what, self.form = path, line, end_line, what, form
+
+    def mend(self, words: Sequence[str] | None) -> str | None:
+        """How a start is written there; None for the rule's own mend."""
+        return self.form % json.dumps(list(words)) if words and self.form else None
 
 
 def check(build: Build) -> Iterator[Finding]:
@@ -59,12 +64,20 @@ def check(build: Build) -> Iterator[Finding]:
 
 
 def _place(build: Build) -> Place | None:
-    stage = build.stage
-    command = stage.cmd or stage.entrypoint
-    if command is None:
+    cmd, entrypoint = build.stage.cmd, build.stage.entrypoint
+    command = cmd or entrypoint
+    if command is None or (cmd is None and command.is_inherited):
         return None
-    what = "CMD" if command is stage.cmd else "ENTRYPOINT"
-    return Place(build.file.path, command.line, command.end_line, what)
+    what = "CMD" if command is cmd else "ENTRYPOINT"
+    form = f"{what} %s"
+    if (
+        cmd is not None
+        and entrypoint is not None
+        and len(build.start.words) > len(cmd.words)
+        and not cmd.is_shell
+    ):
+        form = ""  # ENTRYPOINT ["npm"], CMD ["start"]
+    return Place(build.file.path, command.line, command.end_line, what, form)
 
 
 def start_findings(start: Start, place: Place, of: package.Package | None) -> Iterator[Finding]:
@@ -74,19 +87,24 @@ def start_findings(start: Start, place: Place, of: package.Package | None) -> It
         what = f"{start.bad_script} does not end in exec."
         yield found(rules.SCRIPT_EXEC, path, line, what, end_line=end)
     if start.shell:
-        what = f"{place.what} runs a shell: {_short(start.shell)}"
+        is_list = start.shell.lstrip().startswith("[")
+        why = "is no JSON, so that a shell runs it" if is_list else "runs a shell"
+        what = f"{place.what} {why}: {_short(start.shell)}"
         yield found(rules.START_SHELL, path, line, what, mend=_exec_form(start, place), end_line=end)
-    text = of.script_of(start.words) if of is not None and start.program in TOOLS else None
+    text = None
+    if of is not None and start.node_run:
+        text = of.scripts.get(start.node_run)
+    elif of is not None and start.program in TOOLS:
+        text = of.script_of(start.words)
     tool = runner(shell.split(text)) if text else start.runner
     if start.program in ("npx", "pnpx"):
         tool = tool or runner([word for word in start.words[1:] if not word.startswith("-")])
     is_replaced = start.settings is not None and start.settings.exec_npm
-    if start.program in TOOLS and not is_replaced:
+    if (start.program in TOOLS or start.node_run) and not is_replaced:
         runs = f", which runs {_short(text)}" if text else ""
         what = f"{place.what} starts {_short(' '.join(start.words))}{runs}."
         words = package.plain_words(text) if text and not tool else None
-        mend = None if words is None else f"{place.what} {json.dumps(list(words))}"
-        yield found(rules.START_NPM, path, line, what, mend=mend, end_line=end)
+        yield found(rules.START_NPM, path, line, what, mend=place.mend(words), end_line=end)
     if tool:
         yield found(rules.START_DEV, path, line, f"{place.what} starts {tool}.", end_line=end)
     manager = start.program if start.program in MANAGERS else ""
@@ -119,10 +137,20 @@ def _warnings(start: Start) -> list[str]:
 
 
 def _exec_form(start: Start, place: Place) -> str | None:
+    if start.shell.lstrip().startswith("["):
+        return place.mend(_meant(start.shell))
     words = package.plain_words(start.shell)
-    if words is None or start.program in TOOLS or start.runner:
+    return None if start.program in TOOLS or start.runner else place.mend(words)
+
+
+def _meant(text: str) -> list[str] | None:
+    """The words of what was to be JSON: with quotes of the other kind, a comma at the end, or a comment behind it."""
+    inner = text.lstrip().removeprefix("[").rpartition("]")[0].replace("'", '"').rstrip(", \t\n")
+    try:
+        words = json.loads(f"[{inner}]")
+    except ValueError:
         return None
-    return f"{place.what} {json.dumps(list(words))}"
+    return words if all(isinstance(word, str) for word in words) else None
 
 
 def _short(text: str) -> str:
@@ -162,13 +190,14 @@ def _user(build: Build) -> Iterator[Finding]:
     is_root_by_itself = build.base.is_root
     if is_root_by_itself is False or build.outside.has_user:
         return
+    mend = "Take the tag nonroot, or add USER 65532." if build.base.is_distroless else None
     if build.start.changes_user or _has_changer(build):
         what, level = "It starts as root, and a script changes the user.", Level.INFO
     elif is_root_by_itself:
         what, level = f"There is no USER, and {build.base.repository} runs as root.", None
     else:
         what, level = f"There is no USER; who runs is {build.stage.image}'s to say.", Level.WARNING
-    yield found(rules.USER_ROOT, path, build.stage.line, what, level=level)
+    yield found(rules.USER_ROOT, path, build.stage.line, what, level=level, mend=mend)
 
 
 def is_root(user: str) -> bool:
@@ -218,7 +247,7 @@ def _stop_signal(build: Build) -> Iterator[Finding]:
     given = build.stage.stop_signal
     if given is not None and "$" not in given.value:
         handled = package.signals_handled(build.tree, build.context) or frozenset()
-        place = Place(build.file.path, given.line, given.end_line, "STOPSIGNAL")
+        place = Place(build.file.path, given.line, given.end_line, "STOPSIGNAL", "")
         is_ours = build.is_node or build.is_sidecar
         yield from stop_signal_findings(build.start, given.value, handled if is_ours else None, place)
 

@@ -39,6 +39,13 @@ class Image(NamedTuple):
         return "distroless" in self.namespace
 
     @property
+    def entrypoint(self) -> tuple[str, ...]:
+        """What of its own stands in front of CMD; empty for none, and for node's script, which ends in exec "$@"."""
+        if self.is_distroless and self.is_node:
+            return ("/nodejs/bin/node",)
+        return ("/usr/bin/node",) if self.namespace == "cgr.dev/chainguard" and self.is_node else ()
+
+    @property
     def is_root(self) -> bool | None:
         """Whether it runs as root by itself; None where that is not known."""
         if self.tag.endswith("nonroot") or self.namespace.startswith(("cgr.dev/chainguard", "dhi.io")):

@@ -140,8 +140,10 @@ def _is_production(tool: str, flags: list[str], environment: dict[str, str]) -> 
         return False
     if any(flag in _PRODUCTION for flag in flags):
         return True
-    # All three skip them then; Yarn 2 and later do not, and say so with another lock file.
-    is_asked = environment.get("NODE_ENV") == "production"
+    # All three skip them then; Yarn 2 and later, which alone know --immutable, do not.
+    is_asked = environment.get("NODE_ENV") == "production" and not any(
+        flag.startswith("--immutable") for flag in flags
+    )
     return is_asked or (tool == "npm" and environment.get("NPM_CONFIG_OMIT", "") == "dev")
 
 

@@ -105,20 +105,33 @@ class _Check:
     def _add(self, findings: Iterable[Finding]) -> None:
         self._findings += findings
 
-    def _unreadable(self, path: str, problem: located.Malformed | dockerfile.Unreadable) -> None:
-        self._add([found(rules.UNREADABLE, path, problem.line, f"{problem}.")])
+    def _unreadable(self, path: str, problem: located.Malformed | dockerfile.Unreadable | OSError) -> None:
+        if isinstance(problem, OSError):
+            self._add(
+                [
+                    found(
+                        rules.UNREADABLE,
+                        path,
+                        1,
+                        f"{problem.strerror}.",
+                        mend="Make it a file that can be read.",
+                    )
+                ]
+            )
+        else:
+            self._add([found(rules.UNREADABLE, path, problem.line, f"{problem}.")])
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
     def _composes(self) -> dict[str, Document]:
         documents: dict[str, Document] = {}
         for path in filter(files.is_compose, self._tree.paths):
-            text = self._tree.text(path)
-            if text is None:
-                continue
             self._paths.add(path)
             try:
-                documents[path] = located.read_yaml(text)
+                documents[path] = located.read_yaml(self._tree.read(path))
+            except OSError as problem:
+                self._unreadable(path, problem)
+                continue
             except located.Malformed as problem:
                 self._unreadable(path, problem)
                 continue
@@ -160,14 +173,14 @@ class _Check:
 
     def _read_dockerfiles(self) -> None:
         for path in filter(files.is_dockerfile, self._tree.paths):
-            text = self._tree.text(path)
-            if text is None:
-                continue
-            self._paths.add(path)
-            try:
-                self._dockerfiles[path] = dockerfile.read(path, text)
-            except dockerfile.Unreadable as problem:
-                self._unreadable(path, problem)
+            self._read_dockerfile(path)
+
+    def _read_dockerfile(self, path: str) -> None:
+        self._paths.add(path)
+        try:
+            self._dockerfiles[path] = dockerfile.read(path, self._tree.read(path))
+        except (OSError, dockerfile.Unreadable) as problem:
+            self._unreadable(path, problem)
 
     def _make_builds(self, services: list[compose.Service]) -> None:
         for service in services:

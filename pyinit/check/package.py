@@ -29,9 +29,11 @@ _ON = r"\.\s*(?:on|once|addListener|prependListener|prependOnceListener)\s*\(\s*
 # Of whatever: nothing else has events of these names, and process's calls are chained.
 _HANDLED = re.compile(_ON + r"['\"`](SIG[A-Z0-9]+)")
 _BY_NAME = re.compile(r"\bprocess\s*" + _ON + r"[A-Za-z_$]")
-# As far as a list of signals goes: a bundle is one line of megabytes.
-_LISTED = re.compile(r"\[[^\]]{0,300}?['\"`]SIG[A-Z0-9]+['\"`][^\]]{0,300}\]")
+# As far as a list of signals goes on either side: a bundle is one line of megabytes.
+_LIST_CHARS = 300
 _SIGNAL = re.compile(r"['\"`](SIG[A-Z0-9]+)['\"`]")
+# Options of npm, yarn and pnpm with a value in the next word.
+_VALUED = frozenset(("--prefix", "-C", "--dir", "--cwd", "-w", "--workspace", "--filter", "-F", "--loglevel"))
 _SPECIAL = re.compile(r"[$&|;<>(){}*?`\n~]")
 
 
@@ -64,7 +66,7 @@ class Package:
     def script_of(self, words: Sequence[str]) -> str | None:
         """The text of the script that a call of npm, yarn or pnpm runs; None for none of them."""
         tool = posixpath.basename(words[0])
-        rest = [word for word in words[1:] if not word.startswith("-")]
+        rest = _without_options(words[1:])
         if not rest:
             return None
         if rest[0] in ("run", "run-script") and len(rest) > 1:
@@ -75,6 +77,17 @@ class Package:
 
     def __repr__(self) -> str:
         return f"Package({self.path!r})"
+
+
+def _without_options(words: Sequence[str]) -> list[str]:
+    rest = []
+    left = iter(words)
+    for word in left:
+        if word in _VALUED:
+            next(left, None)
+        elif not word.startswith("-"):
+            rest.append(word)
+    return rest
 
 
 def _mapping(content: dict[str, object], name: str) -> dict[str, object]:
@@ -104,17 +117,21 @@ def signals_handled(tree: Tree, directory: str) -> frozenset[str] | None:
         if "enableShutdownHooks(" in text:
             handled.update(("SIGTERM", "SIGINT"))
         if _BY_NAME.search(text):  # ['SIGTERM', 'SIGINT'].forEach((signal) => process.on(signal, ...))
-            for listed in _LISTED.findall(text):
-                handled.update(_SIGNAL.findall(listed))
+            handled.update(found[1] for found in _SIGNAL.finditer(text) if _is_listed(text, found))
     return frozenset(handled) if is_any else None
+
+
+def _is_listed(text: str, signal: re.Match[str]) -> bool:
+    before = text[max(signal.start() - _LIST_CHARS, 0) : signal.start()]
+    return before.rfind("[") > before.rfind("]") and "]" in text[signal.end() : signal.end() + _LIST_CHARS]
 
 
 def read(tree: Tree, path: str) -> Package:
     """Read one. Raises located.Malformed."""
-    text = tree.text(path)
-    if text is None:
-        raise located.Malformed("it cannot be read", 1)
-    document = located.read_json(text)
+    try:
+        document = located.read_json(tree.read(path))
+    except OSError as problem:
+        raise located.Malformed(str(problem.strerror), 1) from None
     if not isinstance(document.value, dict):
         raise located.Malformed("it is no object", 1)
     return Package(path, document)

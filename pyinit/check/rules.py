@@ -18,7 +18,7 @@ UNKNOWN_IGNORE = Rule(
 )  # fmt: skip
 
 START_NPM = Rule(
-    "start-npm", _E, "node is started directly, not by npm, yarn, pnpm or npx",
+    "start-npm", _E, "node is started directly, not by npm, yarn, pnpm, npx or node --run",
     "They stand between PID 1 and the app, pass SIGTERM on through a shell that may not, and answer with an exit code"
     " of their own.",
     'Start the app itself, in exec form: CMD ["node", "server.js"].',

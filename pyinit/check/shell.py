@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import posixpath
 import re
 import shlex
@@ -35,7 +36,8 @@ class Simple(NamedTuple):
         return posixpath.basename(self.words[0]) if self.words else ""
 
 
-def commands(script: str, directory: str = "/") -> list[Simple]:
+@functools.lru_cache(maxsize=4096)  # each rule asks for the same ones again
+def commands(script: str, directory: str = "/") -> tuple[Simple, ...]:
     """Every simple command of a script, in order; what is no such thing is left out.
 
     Args:
@@ -63,7 +65,7 @@ def commands(script: str, directory: str = "/") -> list[Simple]:
         if simple.words[0] == "cd" and len(simple.words) > 1:
             directory = posixpath.normpath(posixpath.join(directory, simple.words[1]))
         found.append(simple)
-    return found
+    return tuple(found)
 
 
 def _simple(words: list[str], directory: str) -> Simple | None:

@@ -43,6 +43,7 @@ _DEV_CALLS = frozenset(
      ("nest", "start"), ("webpack", "serve"), ("react-scripts", "start"), ("remix", "dev"), ("astro", "dev"),
      ("gatsby", "develop"))
 )  # fmt: skip
+_ALL_ARGUMENTS = re.compile(r'"?\$(?:[@*]|\{[@*]\}|\{1\+"?\$@"?\})"?')
 _JOBS = frozenset(("-e", "--eval", "-p", "-pe", "--print", "-c", "--check", "--test", "-v", "--version"))
 _COMPILING = ("ts-node", "tsx", "@babel/register", "@babel/node", "esbuild-register", "@swc-node/register")
 
@@ -83,12 +84,28 @@ class Start(NamedTuple):
     @property
     def is_node(self) -> bool:
         """Whether the app is one of Node's."""
-        return self.program in ("node", "nodejs") or self.program in TOOLS | MANAGERS or self.runner != ""
+        if self.program in TOOLS | MANAGERS or "node_modules/.bin/" in "".join(self.words[:1]):
+            return True
+        return self.program in ("node", "nodejs") or self.runner != ""
 
     @property
     def is_job(self) -> bool:
         """Whether it is node with a text of its own: it does something and ends."""
         return self.program in ("node", "nodejs") and bool(_JOBS & set(self.words[1:2]))
+
+    @property
+    def node_run(self) -> str:
+        """The script of package.json that ``node --run`` starts; empty for none."""
+        if self.program not in ("node", "nodejs"):
+            return ""
+        for at, word in enumerate(self.words[1:], 1):
+            if word == "--run":
+                return self.words[at + 1] if at + 1 < len(self.words) else ""
+            if word.startswith("--run="):
+                return word.partition("=")[2]
+            if not word.startswith("-"):
+                break
+        return ""
 
     @property
     def runner(self) -> str:
@@ -126,7 +143,9 @@ def _node_option(words: Sequence[str]) -> str:
         elif word == "--watch" or word.startswith("--watch-path"):
             return "node --watch"
         elif not word.startswith("-"):
-            break
+            # node node_modules/.bin/nodemon, node node_modules/tsx/dist/cli.mjs
+            parts = word.rpartition("node_modules/")[2].removeprefix(".bin/").split("/")
+            return parts[0] if "node_modules/" in word and parts[0] in _RUNNERS else ""
     return ""
 
 
@@ -255,8 +274,8 @@ class _Peeler:
         if not execs:
             self._start = self._start._replace(bad_script=words[0])
             return ()
-        last = execs[-1].replace('"${@}"', '"$@"')
-        if '"$@"' not in last and "$@" not in last:
+        last = _ALL_ARGUMENTS.sub('"$@"', execs[-1])
+        if '"$@"' not in last:
             return shell.split(last)
         before = shell.split(last.partition('"$@"')[0])
         rest = words[1:]

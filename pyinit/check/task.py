@@ -275,7 +275,8 @@ def _image(container: Container, *, is_ours: bool) -> Iterator[Finding]:
 def _start(container: Container, of: Start, build: Build | None) -> Iterator[Finding]:
     path = container.task.path
     key = next((key for key in ("command", "entryPoint") if key in container.value), None)
-    place = image.Place(path, container.line(key or "environment"), 0, f"{container.name}: {key}")
+    form = "" if key == "entryPoint" else '"command": %s'  # what stands behind an entryPoint goes with it
+    place = image.Place(path, container.line(key or "environment"), 0, f"{container.name}: {key}", form)
     if key is not None:
         yield from image.start_findings(of, place, None if build is None else build.package)
     yield from image.option_findings(of, place, None if build is None else build.start)

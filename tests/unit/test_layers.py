@@ -130,7 +130,7 @@ RULES: dict[str, Rule] = {
     ),
     "ctl.": Rule(ours=("ctl.", "values", "__version__"), never=frozenset(("asyncio",))),
     # The libraries of pyinit[check]: for a project's directory, never in an image.
-    "check.dockerfile": Rule(others=frozenset(("e2b_dockerfile_utils",))),
+    "check.dockerfile": Rule(ours=("check.images",), others=frozenset(("e2b_dockerfile_utils",))),
     "check.dockerignore": Rule(ours=("check.",), others=frozenset(("e2b_dockerfile_utils",))),
     "check.located": Rule(others=frozenset(("yaml",))),
     "check.schemas": Rule(ours=("check.",), others=frozenset(("jsonschema",))),
