@@ -1,15 +1,15 @@
-"""Compose files: services, and the rules about those that run a Node app or pyinit."""
+"""Rules about the services of compose files that run a Node app or pyinit."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from pyinit import values
 from pyinit.check import building, image, images, package, rules, schemas, shell, start
 from pyinit.check.dockerfile import Command
-from pyinit.check.files import Tree, is_for_development, joined, parent
 from pyinit.check.finding import Finding, Level, found
+from pyinit.check.services import Service, environment, is_open, listed, text_of, variables
 from pyinit.platform import PLATFORMS
 from pyinit.settings import Settings
 
@@ -17,130 +17,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from pyinit.check.context import Build
+    from pyinit.check.files import Tree
     from pyinit.check.located import Document
     from pyinit.check.start import Start
 
 # Docker's, where stop_grace_period says nothing.
 _GRACE_S = 10.0
 _UNITS_S = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DEFAULTED = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*:?-([^}]*)\}")
-
-
-class Service(NamedTuple):
-    """A service of a compose file.
-
-    Attributes:
-        path: of the file.
-        name: its own.
-        value: all keys; of a variant file those of the base file below them.
-        document: with lines.
-        dockerfile: the path of the one it is built from; None for none.
-        context: of the build.
-        target: its stage; empty for the last.
-        names: every service of the file.
-    """
-
-    path: str
-    name: str
-    value: dict[str, Any]
-    document: Document
-    dockerfile: str | None
-    context: str
-    target: str
-    names: dict[str, dict[str, Any]]
-
-    def line(self, *keys: str | int) -> int:
-        """Where a key of it stands."""
-        return self.document.line("services", self.name, *keys)
-
-    @property
-    def has_health_check(self) -> bool | None:
-        """None where it is the image's to say."""
-        check = self.value.get("healthcheck")
-        if not isinstance(check, dict):
-            return None
-        test = check.get("test")
-        if check.get("disable") is True or test in (["NONE"], "NONE"):
-            return False
-        return True if test else None
-
-
-def services(path: str, document: Document, base: Document | None) -> list[Service]:
-    """The services of a file.
-
-    Args:
-        path: of it.
-        document: what was read.
-        base: of a variant (compose.prod.yaml) the file that it is laid over.
-    """
-    own, below = _services(document), _services(base)
-    merged = {name: {**below.get(name, {}), **value} for name, value in own.items()}
-    names = {**below, **merged}
-    found_services = []
-    for name, value in merged.items():
-        dockerfile, context, target = _build(path, value.get("build"))
-        found_services.append(Service(path, name, value, document, dockerfile, context, target, names))
-    return found_services
-
-
-def _services(document: Document | None) -> dict[str, dict[str, Any]]:
-    value = None if document is None else document.value
-    listed = value.get("services") if isinstance(value, dict) else None
-    if not isinstance(listed, dict):
-        return {}
-    return {name: one for name, one in listed.items() if isinstance(one, dict)}
-
-
-def _build(path: str, value: object) -> tuple[str | None, str, str]:
-    if isinstance(value, str):
-        value = {"context": value}
-    if not isinstance(value, dict):
-        return None, ".", ""
-    context = joined(parent(path), _text(value.get("context")) or ".")
-    dockerfile = joined(context, _text(value.get("dockerfile")) or "Dockerfile")
-    return dockerfile, context, _text(value.get("target")) or ""
-
-
-def _text(value: object) -> str | None:
-    """A value as it is without variables of the shell that starts it; None where that is not known."""
-    if not isinstance(value, str | int | float) or isinstance(value, bool):
-        return None
-    text = _DEFAULTED.sub(lambda match: match[1], str(value)).replace("$$", "\0")
-    return None if "$" in text else text.replace("\0", "$")
 
 
 def duration_s(text: str) -> float | None:
     """Of ``1m30s``; None for no such."""
     parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)(us|ms|h|m|s)", text)
     return sum(float(number) * _UNITS_S[unit] for number, unit in parts) if parts else None
-
-
-def environment(tree: Tree, service: Service) -> dict[str, str]:
-    """What is known of a service's own variables."""
-    known: dict[str, str] = {}
-    files = service.value.get("env_file", [])
-    for one in files if isinstance(files, list) else [files]:
-        name = _text(one.get("path") if isinstance(one, dict) else one)
-        text = tree.text(joined(parent(service.path), name)) if name else None
-        for line in (text or "").splitlines():
-            variable, equals, value = line.strip().partition("=")
-            if equals and not variable.startswith("#"):
-                known[variable] = value.strip("\"'")
-    for variable, given in variables(service).items():
-        value_known = _text(given)
-        if value_known is not None:
-            known[variable] = value_known
-    return known
-
-
-def variables(service: Service) -> dict[str, object]:
-    """``environment`` as it stands, in either of its forms."""
-    given = service.value.get("environment")
-    if isinstance(given, dict):
-        return given
-    listed = given if isinstance(given, list) else []
-    pairs = [entry.partition("=") for entry in listed if isinstance(entry, str)]
-    return {name: value for name, equals, value in pairs if equals}
 
 
 def started(tree: Tree, service: Service, build: Build | None) -> Start:
@@ -194,11 +83,12 @@ def check(
     of = started(tree, service, build)
     is_app = of.is_node or of.settings is not None or (build is not None and build.is_node)
     is_app = is_app or any(name.startswith("PYINIT_") for name in variables(service))
-    if not is_app or of.is_job or is_for_development(service.name):
+    if not is_app or of.is_job or service.for_development:
         return
     yield from _start(tree, service, build, of)
     known = environment(tree, service) if build is None else {}
-    yield from _grace(service, of, known)
+    if not is_open(tree, service, "PYINIT_STOP_TIMEOUT"):
+        yield from _grace(service, of, known)
     yield from _inits(service, build, of)
     yield from _health(service)
     yield from _hardening(service)
@@ -219,11 +109,11 @@ def _start(tree: Tree, service: Service, build: Build | None, of: Start) -> Iter
         yield from image.start_findings(of, place, None if build is None else build.package)
     yield from image.option_findings(of, place, None if build is None else build.start)
     signal = service.value.get("stop_signal")
-    if signal is not None and _text(signal) is not None:
+    if signal is not None and text_of(signal) is not None:
         handled = package.signals_handled(tree, service.context) or frozenset()
         place = image.Place(service.path, service.line("stop_signal"), 0, f"{service.name}: stop_signal", "")
-        yield from image.stop_signal_findings(of, str(_text(signal)), handled, place)
-    if image.is_root(_text(service.value.get("user")) or ""):
+        yield from image.stop_signal_findings(of, str(text_of(signal)), handled, place)
+    if image.is_root(text_of(service.value.get("user")) or ""):
         what = f"{service.name}: it runs as root."
         yield found(rules.USER_ROOT, service.path, service.line("user"), what)
 
@@ -235,7 +125,7 @@ def _grace(service: Service, of: Start, known: dict[str, str]) -> Iterator[Findi
     if settings is None or (of.settings is not None and not of.is_front):
         return
     given = service.value.get("stop_grace_period")
-    grace_s = _GRACE_S if given is None else duration_s(_text(given) or "")
+    grace_s = _GRACE_S if given is None else duration_s(text_of(given) or "")
     if grace_s is None:
         return
     platform = PLATFORMS.get(settings.platform, PLATFORMS["docker"])
@@ -291,7 +181,7 @@ def _hardening(service: Service) -> Iterator[Finding]:
     is_swarm = isinstance(deploy, dict) and "restart_policy" in deploy
     if value.get("restart") in (None, "no", False) and not is_swarm:
         yield found(rules.RESTART, path, service.line("restart"), f"{service.name}: it is not restarted.")
-    for at, volume in enumerate(_list(value.get("volumes"))):
+    for at, volume in enumerate(listed(value.get("volumes"))):
         source = volume.partition(":")[0] if isinstance(volume, str) else ""
         if isinstance(volume, dict) and volume.get("type") == "bind":
             source = str(volume.get("source", ""))
@@ -300,14 +190,10 @@ def _hardening(service: Service) -> Iterator[Finding]:
             yield found(rules.SOURCE_MOUNT, path, service.line("volumes", at), what)
 
 
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
 def _ports(service: Service, of: Start) -> Iterator[Finding]:
     listening = image.listen_ports(of)
     targets: dict[int, int] = {}
-    for at, port in enumerate(_list(service.value.get("ports"))):
+    for at, port in enumerate(listed(service.value.get("ports"))):
         text = str(port.get("target", "")) if isinstance(port, dict) else str(port)
         target = text.rpartition(":")[2].partition("/")[0]
         if target.isascii() and target.isdigit():

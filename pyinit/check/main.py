@@ -22,6 +22,7 @@ from pyinit.check import (
 from pyinit.check.context import Build, Outside
 from pyinit.check.finding import Finding, found
 from pyinit.check.report import Report
+from pyinit.check.services import Service, environment, services_of, variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -61,10 +62,15 @@ class _Check:
         composes, tasks = self._composes(), self._tasks()
         self._read_dockerfiles()
         services = self._services(composes)
-        self._make_builds(services)
-        self._outside(services, tasks)
+        shipped = [one for one in services if not self._is_for_development(one)]
+        self._compose_dockerfiles(services)
+        self._make_builds(shipped)
+        self._outside(shipped, tasks)
+        checked: dict[str, dict[str, bool | None]] = {}
         for service in services:
-            beside = {one.name: self._is_checked(one) for one in services if one.name in service.names}
+            checked.setdefault(files.parent(service.path), {})[service.name] = self._is_checked(service)
+        for service in services:
+            beside = checked[files.parent(service.path)]
             self._add(compose.check(self._tree, service, self._build_of(service), beside))
         for one in tasks:
             self._add(task.check_form(one))
@@ -138,7 +144,7 @@ class _Check:
             self._add(compose.check_form(path, documents[path]))
         return documents
 
-    def _services(self, composes: dict[str, Document]) -> list[compose.Service]:
+    def _services(self, composes: dict[str, Document]) -> list[Service]:
         services = []
         for path, document in composes.items():
             if files.is_for_development(path):
@@ -148,8 +154,38 @@ class _Check:
                 (composes[one] for one in composes if one != path and _is_base(one, path)),
                 None,
             )
-            services += compose.services(path, document, base)
+            services += services_of(self._tree, path, document, base)
         return services
+
+    def _is_for_development(self, service: Service) -> bool:
+        why = service.for_development
+        if why:
+            told = f"service {service.name} is for development, by {why}"
+            before = self._not_judged.get(service.path)
+            self._not_judged[service.path] = told if before is None else f"{before}; {told}"
+        return why != ""
+
+    def _compose_dockerfiles(self, services: list[Service]) -> None:
+        """Those that only compose knows of: of another name, in a hidden directory, or in the compose file itself."""
+        for service in services:
+            path, line = service.dockerfile, service.line("build", "dockerfile")
+            if service.inline is not None and path is not None:
+                above = "\n" * service.line(
+                    "build", "dockerfile_inline"
+                )  # so that lines are the compose file's
+                try:
+                    self._dockerfiles[path] = dockerfile.read(service.path, above + service.inline)
+                except dockerfile.Unreadable as problem:
+                    self._unreadable(service.path, problem)
+            elif path is None or path in self._paths or path.startswith(".."):
+                continue
+            elif (self._tree.root / path).exists():
+                self._read_dockerfile(path)
+            else:
+                what = f"{service.name} is built from {path}, which is not there."
+                self._add(
+                    [found(rules.UNREADABLE, service.path, line, what, mend="Name a file that is there.")]
+                )
 
     def _tasks(self) -> list[task.Task]:
         tasks = []
@@ -182,10 +218,11 @@ class _Check:
         except (OSError, dockerfile.Unreadable) as problem:
             self._unreadable(path, problem)
 
-    def _make_builds(self, services: list[compose.Service]) -> None:
+    def _make_builds(self, services: list[Service]) -> None:
         for service in services:
             if service.dockerfile in self._dockerfiles:
-                self._build(service.dockerfile, service.context, service.target)
+                place = service.path, service.line("build", "target")
+                self._build(service.dockerfile, service.context, service.target, place)
         asked = {path for path, _ in self._builds}
         for path, file in self._dockerfiles.items():
             if path in asked:
@@ -195,15 +232,14 @@ class _Check:
                 continue
             self._build(path, context.likely_context(self._tree, file), self._target)
 
-    def _build(self, path: str, directory: str, target: str) -> None:
+    def _build(self, path: str, directory: str, target: str, place: tuple[str, int] = ("", 1)) -> None:
         file = self._dockerfiles[path]
         stage = file.stage(target)
         if stage is None and target == self._target:
             stage = file.stages[-1]  # one of several Dockerfiles has it
         if stage is None:
-            self._add(
-                [found(rules.UNREADABLE, path, 1, f"There is no stage {target!r}, which compose asks for.")]
-            )
+            what = f"There is no stage {target!r} in {path}."
+            self._add([found(rules.UNREADABLE, *place, what, mend="Name a stage that is there.")])
             return
         self._builds.setdefault(
             (path, stage.name or str(stage.index)), Build(self._tree, file, stage, directory)
@@ -211,7 +247,7 @@ class _Check:
 
     # -- what belongs together ---------------------------------------------------------------------------------------
 
-    def _build_of(self, service: compose.Service) -> Build | None:
+    def _build_of(self, service: Service) -> Build | None:
         if service.dockerfile not in self._dockerfiles:
             return None
         stage = self._dockerfiles[service.dockerfile].stage(service.target)
@@ -219,7 +255,7 @@ class _Check:
             None if stage is None else self._builds.get((service.dockerfile, stage.name or str(stage.index)))
         )
 
-    def _is_checked(self, service: compose.Service) -> bool | None:
+    def _is_checked(self, service: Service) -> bool | None:
         """Whether it has a health check, its own or its image's; None where that is not known."""
         build, own = self._build_of(service), service.has_health_check
         if own is not None or build is None:
@@ -231,15 +267,15 @@ class _Check:
         apps = [build for build in self._builds.values() if build.is_node and not build.is_sidecar]
         return apps[0] if len(apps) == 1 else None
 
-    def _outside(self, services: list[compose.Service], tasks: list[task.Task]) -> None:
+    def _outside(self, services: list[Service], tasks: list[task.Task]) -> None:
         for build in self._builds.values():
             deployments = [
                 Outside(
                     has_init=service.value.get("init") is True,
                     has_command="command" in service.value or "entrypoint" in service.value,
                     has_health_check=service.has_health_check is True,
-                    has_node_env="NODE_ENV" in compose.environment(self._tree, service)
-                    or "NODE_ENV" in compose.variables(service),
+                    has_node_env="NODE_ENV" in environment(self._tree, service)
+                    or "NODE_ENV" in variables(service),
                     has_user="user" in service.value,
                 )
                 for service in services

@@ -61,7 +61,12 @@ COMPOSE: Schema = {
                     "image": _STRING,
                     "build": {
                         "type": ["string", "object"],
-                        "properties": {"context": _STRING, "dockerfile": _STRING, "target": _STRING},
+                        "properties": {
+                            "context": _STRING,
+                            "dockerfile": _STRING,
+                            "dockerfile_inline": _STRING,
+                            "target": _STRING,
+                        },
                     },
                     "command": _COMMAND,
                     "entrypoint": _COMMAND,

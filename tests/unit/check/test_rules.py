@@ -623,7 +623,8 @@ BAD = [
         "unreadable",
         "a stage that is not there",
         (("compose.yaml", "build: .", "build: {context: ., target: prod}"),),
-        "ARG",
+        "build:",
+        path="compose.yaml",
     ),
     Case(
         "unknown-ignore",
