@@ -129,7 +129,7 @@ COMPOSE: Schema = {
 
 _PAIRS: Schema = {
     "type": "array",
-    "items": {"type": "object", "required": ["name"], "properties": {"name": _STRING}},
+    "items": {"type": "object", "required": ["name"], "properties": {"name": _STRING, "value": _STRING}},
 }
 
 TASK: Schema = {

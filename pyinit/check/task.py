@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pyinit import values
 from pyinit.check import building, image, images, rules, schemas, start
 from pyinit.check.dockerfile import Command
 from pyinit.check.finding import Finding, Level, found
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 # ECS's, where stopTimeout says nothing; and the most that Fargate gives.
 _STOP_TIMEOUT_S = 30.0
 _FARGATE_MAX_S = 120.0
+_KEY = re.compile(
+    r"""^\s*[{,]?\s*(["']?)containerDefinitions\1\s*:|["']containerDefinitions["']\s*:""", re.MULTILINE
+)
 _TYPE = "AWS::ECS::TaskDefinition"
 # What stands beside an app in many tasks.
 _BESIDE = re.compile(
@@ -140,8 +145,8 @@ def tasks(path: str, document: Document) -> list[Task]:
 
 
 def may_hold(text: str) -> bool:
-    """Whether a file is worth reading for them."""
-    return "containerDefinitions" in text or _TYPE in text
+    """Whether a file is worth reading for them: as a key, so that a comment that names it makes nothing of it."""
+    return _KEY.search(text) is not None or _TYPE in text
 
 
 def _upper(name: str) -> str:
@@ -158,7 +163,7 @@ def _opened(value: Any) -> Any:  # noqa: ANN401  a JSON value
 
 
 def _as_api(value: Any, key: str = "") -> Any:  # noqa: ANN401  a JSON value
-    """Of a template: names begin small, numbers and booleans may be text."""
+    """Of a template: names begin small; numbers and booleans may be text, and text may be either."""
     value = _opened(value) if key == "" else value
     if isinstance(value, dict):
         if key in _KEPT:
@@ -177,6 +182,8 @@ def _plain(name: str, value: object) -> object:
             return int(value)
         if value.lower() in ("true", "false") and name not in ("value", "name"):
             return value.lower() == "true"
+    elif name == "value" and isinstance(value, bool | int | float):
+        return json.dumps(value)
     return value
 
 
@@ -253,7 +260,9 @@ def check(task: Task, build: Build | None) -> Iterator[Finding]:
 
 def _image(container: Container, *, is_ours: bool) -> Iterator[Finding]:
     task, reference = container.task, container.value.get("image")
-    if isinstance(reference, str) and "$" not in reference and images.parse(reference).moves:
+    # ${TAG}, or <IMAGE1_NAME> as CodeDeploy and CodePipeline fill it in.
+    is_known = isinstance(reference, str) and not set("$<") & set(reference)
+    if is_known and images.parse(str(reference)).moves:
         what = f"{container.name}: {reference} moves with every release."
         yield found(rules.BASE_UNPINNED, task.path, container.line("image"), what)
     if container.value.get("privileged") is True:
@@ -265,7 +274,8 @@ def _image(container: Container, *, is_ours: bool) -> Iterator[Finding]:
         what = f"{container.name}: essential is false."
         yield found(rules.ESSENTIAL, task.path, container.line("essential"), what)
     for at, (name, value) in enumerate(container.environment.items()):
-        if isinstance(value, str) and building.is_secret_value(name, value):
+        is_text = isinstance(value, str) and not value.startswith("{{resolve:")
+        if is_text and building.is_secret_value(name, str(value)):
             what = f"{container.name}: {name} has its value in the file."
             mend = "Put it under secrets, with valueFrom of Secrets Manager or the Parameter Store."
             line = container.line("environment", at, "name")
@@ -275,7 +285,9 @@ def _image(container: Container, *, is_ours: bool) -> Iterator[Finding]:
 def _start(container: Container, of: Start, build: Build | None) -> Iterator[Finding]:
     path = container.task.path
     key = next((key for key in ("command", "entryPoint") if key in container.value), None)
-    form = "" if key == "entryPoint" else '"command": %s'  # what stands behind an entryPoint goes with it
+    form = "Command: %s" if container.task.is_template else '"command": %s'
+    if key == "entryPoint":
+        form = ""  # what stands behind it goes with it
     place = image.Place(path, container.line(key or "environment"), 0, f"{container.name}: {key}", form)
     if key is not None:
         yield from image.start_findings(of, place, None if build is None else build.package)
@@ -319,8 +331,11 @@ def _planned_s(container: Container, of: Start) -> tuple[bool, float | None]:
     told = container.environment.get("PYINIT_STOP_TIMEOUT")
     if isinstance(told, Open):
         return True, None
-    if isinstance(told, str) and re.fullmatch(r"[0-9]+(\.[0-9]+)?", told):
-        return True, float(told)
+    if told is not None:
+        try:
+            return True, values.seconds(str(told))
+        except ValueError:
+            return True, None  # pyinit itself refuses it, and option_findings says so where that can be seen
     name = "auto" if of.settings is None else of.settings.platform
     return False, PLATFORMS.get(name, PLATFORMS["ecs"]).stop_timeout_s
 
@@ -348,9 +363,16 @@ def _hardening(container: Container) -> Iterator[Finding]:
 
 def _order(container: Container, app: Container | None) -> Iterator[Finding]:
     path = container.task.path
-    if not container.depends_on:
-        what = f"{container.name} depends on no container: it and the app are stopped at once."
-        yield found(rules.SIDECAR_ORDER, path, container.line(), what)
+    named = {name for name, _ in container.depends_on}
+    if not named or (app is not None and app.name not in named):
+        of = (
+            "no container"
+            if not named
+            else f"{', '.join(sorted(named))} and not on {'' if app is None else app.name}"
+        )
+        what = f"{container.name} depends on {of}: it and the app are stopped at once."
+        line = container.line("dependsOn") if named else container.line()
+        yield found(rules.SIDECAR_ORDER, path, line, what)
     if app is not None and container.name in {name for name, _ in app.depends_on}:
         what = f"{app.name} depends on {container.name}: the app is stopped first."
         yield found(rules.SIDECAR_ORDER, path, app.line("dependsOn"), what)
@@ -361,7 +383,10 @@ def _depends(container: Container) -> Iterator[Finding]:
     for at, (name, condition) in enumerate(container.depends_on):
         line = container.line("dependsOn", at)
         other = by_name.get(name)
-        if other is None:
+        if other is container:
+            what = f"{name} depends on itself."
+            yield found(rules.DEPENDS, container.task.path, line, what)
+        elif other is None:
             what = f"{container.name} depends on {name}, which is no container of this task."
             yield found(rules.DEPENDS, container.task.path, line, what)
         elif condition == "HEALTHY" and "healthCheck" not in other.value:
