@@ -164,6 +164,7 @@ class App:
         # What start-up made stays to the end; the collector need not walk it again and again. Nor once now: that takes
         # 6 ms, in which the app may have come to listen, and finds next to nothing.
         gc.freeze()
+        gc.enable()
         try:
             return await self._done
         finally:

@@ -111,6 +111,7 @@ class _Process:
         # What start-up made stays to the end; the collector need not walk it again and again.
         gc.collect()
         gc.freeze()
+        gc.enable()
 
     def _link_ended(self, reason: str) -> None:
         if self._log is not None:

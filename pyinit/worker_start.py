@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 from pyinit import without_tls
 
 
@@ -11,6 +13,7 @@ def main(argv: list[str]) -> None:
     Args:
         argv: as worker.main takes it.
     """
+    gc.disable()  # as PID 1 does; on again once configured
     without_tls.load_loop()
     from pyinit import worker  # noqa: PLC0415  with that loop
 

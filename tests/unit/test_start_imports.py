@@ -199,7 +199,7 @@ LATER = {
 def until_ready() -> set[str]:
     """The modules that a front has imported when it is ready, less those of the loop."""
     spy = f"""
-import os, sys
+import gc, os, sys
 sys.path.insert(0, {str(ROOT)!r})
 from pyinit import without_tls
 without_tls.load_loop()
@@ -210,6 +210,7 @@ handle = app.App.handle
 def spying(self, event):
     handle(self, event)
     if type(event).__name__ == "ChildReady":
+        assert gc.isenabled()  # it is not while all this is imported
         os.write(2, ("ready " + " ".join(sorted(set(sys.modules) - bare)) + "\\n").encode())
         handle(self, app.phases.StopRequested(15))
 app.App.handle = spying
