@@ -16,6 +16,8 @@ _CHUNK_LINE_MAX = 4096
 _EXTENSION_BYTES_MAX = 16 * 1024
 _TRAILER_BYTES_MAX = 16 * 1024
 _TRAILER_LINES_MAX = 128
+# What ends a chunk's data; to the patterns it is the beginning of the next chunk's line.
+_DATA_END = b"\r\n"
 
 # RFC 9110 section 6.5.1: framing, routing, controls and request modifiers, authentication, how to read the
 # content; and what would make the request seem to come from elsewhere.
@@ -163,6 +165,11 @@ class ChunkedBody:
             joined = self._line + data[at : at + _CHUNK_LINE_MAX]
             match = pattern.match(joined)
             next_at = at + match.end() - len(self._line) if match else 0
+        elif len(data) - at == len(_DATA_END) and not self._is_first and data.endswith(_DATA_END):
+            self._line = (
+                _DATA_END  # as most reads end that bring whole chunks: it is no line yet to be looked at
+            )
+            return len(data)
         else:
             match = pattern.match(data, at)
             next_at = match.end() if match else 0
