@@ -7,7 +7,6 @@ here. One timer stands for its next deadline.
 from __future__ import annotations
 
 import asyncio
-import gc
 import socket
 import traceback
 from collections import Counter
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, assert_never
 
 import uvloop
 
-from pyinit import diagnosis, logsetup
+from pyinit import collector, diagnosis, logsetup
 from pyinit.admin.surface import Surface
 from pyinit.assembly import build_front, upstream_address
 from pyinit.drain import phases
@@ -163,8 +162,7 @@ class App:
         self._readiness = self._loop.create_task(self._watch_readiness())
         # What start-up made stays to the end; the collector need not walk it again and again. Nor once now: that takes
         # 6 ms, in which the app may have come to listen, and finds next to nothing.
-        gc.freeze()
-        gc.enable()
+        collector.settle()
         try:
             return await self._done
         finally:

@@ -129,7 +129,8 @@ def start(settings: Settings, *, mask_at_start: frozenset[int], dispositions: Di
             prctl.become_subreaper()
         begun.child_pid = spawn.spawn(launch, failed)
     try:
-        # What is imported stays, 200 objects aside; looking for those is a twentieth of the time. On again in App.run.
+        # What is imported stays, 200 objects aside; looking for those is a twentieth of the time.
+        # collector.settle has it on again.
         gc.disable()
         from pyinit import without_tls  # noqa: PLC0415  heavy, all that follows: the child is exec'd by now
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from pyinit import logsetup, values
+from pyinit import collector, logsetup, values
 from pyinit.init import prctl, signals
 from pyinit.log import Sink
 from pyinit.logbatch import BatchSink
@@ -110,8 +110,7 @@ class _Process:
         )
         # What start-up made stays to the end; the collector need not walk it again and again.
         gc.collect()
-        gc.freeze()
-        gc.enable()
+        collector.settle()
 
     def _link_ended(self, reason: str) -> None:
         if self._log is not None:
