@@ -250,21 +250,20 @@ class ChunkedBody:
         return f"ChunkedBody({where}, complete={self.complete})"
 
 
-def is_all_chunks(data: bytes) -> bool:
-    """Whether this is a chunked body from its first byte to its last, with neither extensions nor trailers.
+def is_all_chunks(data: bytes, at: int) -> bool:
+    """Whether ``data[at:]`` is a chunked body from its first byte to its last, with neither extensions nor trailers.
 
     What an app has sent at once and is done with. Where it is not, it may still be a body, or the beginning of one:
     that is for ChunkedBody to say.
     """
     pattern = abnf.FIRST_CHUNK
-    at = 0
     while (match := pattern.match(data, at)) is not None:
         digits_end, at = match.end(1), match.end()
         if at != digits_end + 2:
             return False
         size_bytes = int(match[1], 16)
         if not size_bytes:
-            return data[at:] == b"\r\n"
+            return len(data) == at + 2 and data.endswith(b"\r\n")
         at += size_bytes
         pattern = abnf.NEXT_CHUNK
     return False

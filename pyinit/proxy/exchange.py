@@ -329,7 +329,7 @@ class Exchange:
         """See Relay."""
         try:
             if self._response is None:
-                if len(data) > _JOIN_BYTES or not self._is_all(data):
+                if not self._is_all(data):
                     self._response_head(data)
             elif self._response_is_complete:
                 self._poisoned()
@@ -348,12 +348,15 @@ class Exchange:
         """
         upstream, downstream, server, request = self.upstream, self.downstream, self._server, self._head
         assert upstream is not None  # noqa: S101  who else sent this
-        block, separator, body = data.partition(b"\r\n\r\n")
-        head = server.responses.known.get(block)
+        end = data.find(b"\r\n\r\n")
+        head = server.responses.known.get(data[:end])
+        at = end + 4
         if (
             head is None
-            or (head.plain_bytes != len(body) and not (head.is_plain_chunked and is_all_chunks(body)))
-            or not separator
+            or end < 0
+            or (
+                head.plain_bytes != len(data) - at and not (head.is_plain_chunked and is_all_chunks(data, at))
+            )
             or upstream.reader.has_begun
             or not upstream.is_usable
             or not request.minor
@@ -368,7 +371,11 @@ class Exchange:
         now_s = server.now_s()
         keep = request.keep_alive
         # First of all: what follows is done while the client reads.
-        downstream.transport.write((head.wire if keep else head.closing) + body)
+        out, body = head.wire if keep else head.closing, data[at:]
+        if len(body) <= _JOIN_BYTES:
+            downstream.transport.write(out + body)
+        else:
+            downstream.transport.writelines([out, body])
         stats = server.stats
         stats.answered_at_once(head.status, now_s - self._waiting_since_s, now_s - self.began_s)
         stats.bytes_out += len(body)

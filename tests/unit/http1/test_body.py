@@ -300,7 +300,7 @@ def test_any_split_gives_the_same_payload_and_leaves_the_rest(
     ],
 )
 def test_a_chunked_body_that_is_all_there_with_nothing_beside_its_chunks(raw: bytes, expected: bool) -> None:  # noqa: FBT001  a case
-    assert is_all_chunks(raw) == expected
+    assert is_all_chunks(b"0\r\n" + raw, 3) == expected
 
 
 @law
@@ -312,7 +312,7 @@ def test_what_is_all_chunks_is_one_whole_body(body: tuple[bytes, bytes], data: s
         st.sampled_from((b"", b"\r", b"\n", b" ", b"0", b"1", b"\r\n", b"f" * 16, b"0\r\n\r\n"))
     )
     raw = raw[:at] + trick + raw[at + data.draw(st.integers(0, 2)) :]
-    if is_all_chunks(raw):
+    if is_all_chunks(raw, 0):
         assert framed(ChunkedBody)([raw]) == (len(raw), b"")
 
 
