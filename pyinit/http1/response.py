@@ -13,9 +13,10 @@ from pyinit.http1.fields import (
 from pyinit.http1.message import ResponseHead
 from pyinit.http1.sse import is_event_stream
 
-# An app's heads repeat until the second of their Date is over. Full, the memory is emptied.
+# An app's heads repeat until the second of their Date is over. Known at the second time: where each is another, to keep
+# them would only have every one take memory that the processor has not at hand. Full, the memory is emptied.
 _KNOWN_HEADS_MAX = 512
-_KNOWN_HEAD_BYTES = 2048
+KNOWN_HEAD_BYTES = 2048
 # Lines that mean nothing to us: where each of an app's heads is another, by an ETag or an id, most of its lines still
 # come again. Known at the first time, unlike requests': who is not known again is one line in a head.
 _KNOWN_LINES_MAX = 1024
@@ -31,14 +32,19 @@ class ResponseParser:
         kept_lines: what a client that is kept is told, in ``wire``; see forward.kept_lines.
 
     Attributes:
-        known: heads that were judged, by their bytes without the final empty line.
+        known: heads that were judged, by their bytes without the final empty line: KNOWN_HEAD_BYTES of them at most.
     """
 
-    __slots__ = ("_kept_lines", "_plain", "known")
+    __slots__ = ("_kept_lines", "_last", "_last_block", "_plain", "_sights", "known")
 
     def __init__(self, kept_lines: tuple[bytes, ...] = ()) -> None:
         self._kept_lines = kept_lines
         self._plain: set[bytes] = set()
+        self._sights: set[int] = (
+            set()
+        )  # hashes of heads: where another's is the same, it is known once too early
+        self._last_block = b""  # as one is asked for twice where its body has not all come
+        self._last: ResponseHead | None = None
         self.known: dict[bytes, ResponseHead] = {}
 
     def parse(self, block: bytes) -> ResponseHead:
@@ -53,15 +59,30 @@ class ResponseParser:
             ProtocolError: the app broke HTTP/1.1.
         """
         head = self.known.get(block)
-        if head is None:
-            if len(self._plain) >= _KNOWN_LINES_MAX:
-                self._plain.clear()
-            head = _parse_response(block, self._kept_lines, self._plain)
-            if len(block) <= _KNOWN_HEAD_BYTES:
-                if len(self.known) >= _KNOWN_HEADS_MAX:
-                    self.known.clear()
-                self.known[block] = head
+        if head is not None:
+            return head
+        if self._last is not None and block == self._last_block:
+            self._see(block, self._last)
+            return self._last
+        if len(self._plain) >= _KNOWN_LINES_MAX:
+            self._plain.clear()
+        head = _parse_response(block, self._kept_lines, self._plain)
+        if len(block) <= KNOWN_HEAD_BYTES:
+            self._last_block, self._last = block, head
+            self._see(block, head)
         return head
+
+    def _see(self, block: bytes, head: ResponseHead) -> None:
+        sight = hash(block)
+        if sight in self._sights:
+            self._sights.discard(sight)
+            if len(self.known) >= _KNOWN_HEADS_MAX:
+                self.known.clear()
+            self.known[block] = head
+            return
+        if len(self._sights) >= _KNOWN_HEADS_MAX:
+            self._sights.clear()
+        self._sights.add(sight)
 
 
 def _parse_response(  # noqa: C901, PLR0912, PLR0915  one branch per field

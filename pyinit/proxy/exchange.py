@@ -28,6 +28,7 @@ from pyinit.errors import (
 from pyinit.http1 import forward, replies
 from pyinit.http1.body import ChunkedBody, LengthBody, UntilCloseBody, is_all_chunks
 from pyinit.http1.framing import request_body, response_body
+from pyinit.http1.response import KNOWN_HEAD_BYTES
 from pyinit.http1.sse import EventStream, accepts_event_stream
 from pyinit.http1.tracing import trace_ids
 from pyinit.proxy.flow import CONNECTING, PEER_IS_FULL
@@ -343,13 +344,16 @@ class Exchange:
     def _is_all(self, data: bytes) -> bool:
         """Whether this is the whole of a response that asks for nothing special; then it is answered and over.
 
-        Most are: known by their head's bytes, with a body that has come with it, to a whole request. Everything
+        Most are: a head, and a body of a length that has come with it, to a whole request. Everything
         else is for ``_response_head``, and so is whatever is not quite like it.
         """
         upstream, downstream, server, request = self.upstream, self.downstream, self._server, self._head
         assert upstream is not None  # noqa: S101  who else sent this
         end = data.find(b"\r\n\r\n")
-        head = server.responses.known.get(data[:end])
+        block = data[:end]
+        head = server.responses.known.get(block)
+        if head is None and 0 <= end <= KNOWN_HEAD_BYTES and not upstream.reader.has_begun:
+            head = server.responses.parse(block)  # and known from here on, should it not be all
         at = end + 4
         if (
             head is None

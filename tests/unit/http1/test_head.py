@@ -901,12 +901,24 @@ def test_what_a_request_parser_remembers_is_bounded(monkeypatch: pytest.MonkeyPa
 def test_what_a_response_parser_remembers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(response_module, "_KNOWN_HEADS_MAX", 3)
     parser = ResponseParser()
+    other = b"HTTP/1.1 204 No Content"
     for number in range(10):
         block = b"HTTP/1.1 200 OK\r\nX: %d" % number
-        assert parser.parse(block) is parser.parse(block)
+        for _ in range(2):
+            assert parser.parse(block) is parser.parse(block)
+            parser.parse(other)
+        assert parser.known[block] is parser.parse(block)
         assert len(parser.known) <= 3
+        assert len(parser._sights) <= 3
     long = b"HTTP/1.1 200 OK\r\nX: " + b"a" * 3000
     assert parser.parse(long) is not parser.parse(long)
+
+
+def test_a_response_head_that_comes_once_is_not_kept() -> None:
+    parser = ResponseParser()
+    for number in range(100):
+        parser.parse(b"HTTP/1.1 200 OK\r\nX: %d" % number)
+    assert not parser.known
 
 
 def test_the_lines_that_a_response_parser_remembers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
