@@ -164,13 +164,14 @@ def _envoy(site: Site) -> list[str]:
     kinds = "type.googleapis.com/envoy.extensions"
     router = {
         "name": "envoy.filters.http.router",
-        "typed_config": {"@type": f"{kinds}.filters.http.router.v3.Router"},
+        "typed_config": {"@type": f"{kinds}.filters.http.router.v3.Router", "suppress_envoy_headers": True},
     }
     route = {"match": {"prefix": "/"}, "route": {"cluster": "app", "timeout": "0s"}}
     manager = {
         "@type": f"{kinds}.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "public",
         "use_remote_address": True,
+        "generate_request_id": False,  # nor has any other one
         "stream_idle_timeout": "0s",
         "upgrade_configs": [{"upgrade_type": "websocket"}],
         "route_config": {"virtual_hosts": [{"name": "app", "domains": ["*"], "routes": [route]}]},
