@@ -51,6 +51,26 @@ def hot_modules(root: Path) -> list[str]:
     return sorted(str(path.relative_to(root)) for path in found if path.name != "__init__.py")
 
 
+def to_c(modules: Iterable[str], folder: Path) -> list[Any]:
+    """C for modules of the working directory: the same, whatever is installed beside mypyc.
+
+    Args:
+        modules: their sources, relative to it.
+        folder: for what is made.
+
+    Returns:
+        setuptools' extensions: the library first, then a stub for each module.
+    """
+    # mypyc and setuptools are there only where the hook has asked for them.
+    from mypyc.build import mypycify  # noqa: PLC0415
+
+    # Types are checked by the project's own run of mypy; here what is not the standard library's is Any.
+    options = ["--config-file=", "--cache-dir=/dev/null", "--no-site-packages"]
+    options += ["--ignore-missing-imports", "--follow-imports=silent"]
+    target = str(folder / "c")
+    return mypycify([*options, *modules], opt_level="2", debug_level="0", target_dir=target, group_name=GROUP)
+
+
 def compiled(modules: Iterable[str], folder: Path) -> dict[str, str]:
     """Compile modules of the working directory.
 
@@ -61,17 +81,10 @@ def compiled(modules: Iterable[str], folder: Path) -> dict[str, str]:
     Returns:
         Where each extension module is -> where it belongs.
     """
-    # mypyc and setuptools are there only where the hook has asked for them.
-    from mypyc.build import mypycify  # noqa: PLC0415
     from setuptools import Distribution  # noqa: PLC0415
     from setuptools.command.build_ext import build_ext  # noqa: PLC0415
 
-    # Types are checked by the project's own run of mypy; here what is not installed is Any.
-    options = ["--config-file=", "--ignore-missing-imports", "--follow-imports=silent"]
-    extensions = mypycify(
-        [*options, *modules], opt_level="2", debug_level="0", target_dir=str(folder / "c"), group_name=GROUP
-    )
-    command = build_ext(Distribution({"name": GROUP, "ext_modules": extensions}))
+    command = build_ext(Distribution({"name": GROUP, "ext_modules": to_c(modules, folder)}))
     command.build_lib = str(folder / "lib")
     command.build_temp = str(folder / "temp")
     command.ensure_finalized()

@@ -1,6 +1,6 @@
 """Builds /opt/pyinit for images that have no Python: interpreter, libraries, packages and pyinit, in one folder.
 
-    python docker/bundle/build.py OUTPUT [--init-only] [--arch amd64|arm64] [--tar FILE]
+    python docker/bundle/build.py OUTPUT [--init-only | --pure] [--arch amd64|arm64] [--tar FILE]
 
 It runs wherever Debian 12's packages can be had by apt, and needs gcc and binutils; Dockerfile beside this runs it in a
 stage. The folder can be copied to any place, needs nothing of the image but a Linux kernel, not even a C library: it
@@ -24,14 +24,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import inventory
+from compiling import Compiler, compile_into
 from library import own_modules
-from sources import HERE, MACHINES, PYTHON, Machine, Part, debian_parts, wheel_parts
+from sources import HERE, MACHINES, PYTHON, Machine, Part, add_development_files, debian_parts, wheel_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 ROOT = HERE.parents[1]
-_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pyinit-bundle"
+CACHE = Path(os.environ.get("XDGCACHE_HOME") or Path.home() / ".cache") / "pyinit-bundle"
 # What files are dated: the day of the tar format's beginning would do as well, but some tools take 0 for none.
 _EPOCH_S = int(os.environ.get("SOURCE_DATE_EPOCH", "315532800"))
 _LAUNCHER_FLAGS = ("-Os", "-Wall", "-Wextra", "-Werror", "-static", "-nostdlib", "-nostartfiles", "-ffreestanding",
@@ -60,20 +61,23 @@ def main() -> None:
     parser.add_argument(
         "--init-only", action="store_true", help="init mode and the drop-ins alone, with no proxy"
     )
+    parser.add_argument("--pure", action="store_true", help="nothing of pyinit compiled to machine code")
     parser.add_argument("--arch", choices=MACHINES, help="[this machine's]")
     parser.add_argument("--tar", type=Path, help="an archive of it as well, as opt/pyinit/")
-    parser.add_argument("--cache", type=Path, default=_CACHE, help="for packages [%(default)s]")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="for packages [%(default)s]")
     options = parser.parse_args()
     machine = MACHINES[options.arch] if options.arch else _this_machine()
     if not is_bundle_or_absent(options.output):
         parser.error(f"{options.output} holds something else than a bundle")
-    parts = build(options.output, machine, options.cache, is_full=not options.init_only)
+    is_full = not options.init_only
+    is_compiled = is_full and not options.pure
+    parts = build(options.output, machine, options.cache, is_full=is_full, is_compiled=is_compiled)
     if options.tar:
         archive(options.output, options.tar)
     print(inventory.content_table(options.output, parts))
 
 
-def build(output: Path, machine: Machine, cache: Path, *, is_full: bool) -> list[Part]:
+def build(output: Path, machine: Machine, cache: Path, *, is_full: bool, is_compiled: bool) -> list[Part]:
     """Make the folder; returns the packages that are in it."""
     with tempfile.TemporaryDirectory(prefix="pyinit-bundle-") as text:
         work = Path(text)
@@ -91,6 +95,8 @@ def build(output: Path, machine: Machine, cache: Path, *, is_full: bool) -> list
         staged = work / "staged" / f"python{PYTHON}"
         _stage_library(tree / f"usr/lib/python{PYTHON}", staged, names)
         _stage_packages(site, staged / "site-packages", is_full=is_full)
+        if is_compiled:
+            parts.append(_stage_compiled(work, tree, staged / "site-packages/pyinit", machine, parts, cache))
         for path in sorted(staged.rglob("*.so")):
             _run(machine.tool("strip"), "--strip-unneeded", str(path))
         _check_linked(output / "libexec", staged, machine)
@@ -223,6 +229,22 @@ def _stage_packages(site: Path, to: Path, *, is_full: bool) -> None:
         is_page = is_full and path.suffix == ".html"
         if is_page or (path.suffix == ".py" and module in wanted):
             _copy(path, to / "pyinit" / path.relative_to(package))
+
+
+def _stage_compiled(
+    work: Path, tree: Path, package: Path, machine: Machine, parts: Iterable[Part], cache: Path
+) -> Part:
+    """The hot path as machine code in its bytecode's place; returns what else is in that."""
+    tools = wheel_parts(_this_machine(), cache, work / "tools", requirements="requirements-compile.txt")
+    archives = [part.archive for part in (*parts, *tools)]
+    archives += add_development_files(machine, cache, tree)
+    interpreter = _interpreter(work, tree, machine, cache)
+    compiler = Compiler(machine, interpreter, work / "tools", tree, archives, cache)
+    compile_into(package, ROOT, compiler)
+    mypy = next(part for part in tools if part.name == "mypy")
+    # Of mypy only lib-rt, C that its compiler's output includes; by its files' own words, not those of typeshed.
+    (licence,) = (path for path in mypy.texts if path.parent.name == "licenses")
+    return mypy._replace(licence="MIT AND PSF-2.0 AND 0BSD", texts=(licence,))
 
 
 def _check_linked(programs: Path, staged: Path, machine: Machine) -> None:

@@ -66,7 +66,7 @@ def _component(part: Part) -> dict[str, Any]:
 
 def _is_expression(text: str) -> bool:
     # SPDX's words; older metadata has sentences.
-    return bool(text) and all(word in ("AND", "OR") or "-" in word or word == "MIT" for word in text.split())
+    return bool(text) and all(word in ("AND", "OR", "MIT", "0BSD") or "-" in word for word in text.split())
 
 
 def _files(output: Path) -> list[dict[str, Any]]:

@@ -15,7 +15,10 @@ import time
 import zipfile
 from email.parser import Parser
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 HERE = Path(__file__).resolve().parent
 SUITE = "bookworm"
@@ -28,6 +31,8 @@ _INTERPRETER = (f"python{PYTHON}-minimal", f"libpython{PYTHON}-minimal", f"libpy
 _LIBRARIES = ("libc6", "zlib1g", "libexpat1", "libffi8")
 # prometheus-client imports ssl; a thread that is cancelled loads libgcc_s, whose licence is in the last.
 _FRONT_LIBRARIES = ("libssl3", "libgcc-s1", "gcc-12-base")
+# What an extension module is compiled and linked with; nothing of it is in a bundle.
+_DEVELOPMENT = (f"libpython{PYTHON}-dev", "libc6-dev", "linux-libc-dev")
 
 
 class Machine(NamedTuple):
@@ -93,8 +98,20 @@ class Part(NamedTuple):
 
 
 def debian_parts(machine: Machine, cache: Path, into: Path, *, is_full: bool) -> list[Part]:
-    """Fetch and unpack the Debian packages; the same tree for all."""
+    """Fetch and unpack the Debian packages that a bundle is made of; the same tree for all."""
     names = [*_INTERPRETER, *_LIBRARIES, *(_FRONT_LIBRARIES if is_full else ())]
+    return [_debian_part(path, into) for path in _fetched(machine, cache, names)]
+
+
+def add_development_files(machine: Machine, cache: Path, tree: Path) -> list[Path]:
+    """Make a tree of debian_parts one to compile against (gcc's --sysroot); returns what was added, as packages."""
+    archives = _fetched(machine, cache, _DEVELOPMENT)
+    for path in archives:
+        _run("dpkg-deb", "-x", str(path), str(tree))
+    return archives
+
+
+def _fetched(machine: Machine, cache: Path, names: Sequence[str]) -> list[Path]:
     apt = cache / machine.debian
     archives = apt / "archives"
     for folder in (apt / "lists/partial", apt / "cache/archives/partial", archives):
@@ -126,7 +143,7 @@ def debian_parts(machine: Machine, cache: Path, into: Path, *, is_full: bool) ->
         )
     if missing := [path.name.partition("_")[0] for path in wanted if not path.exists()]:
         _run("apt-get", "-qq", *words, "download", *missing, cwd=archives)
-    return [_debian_part(path, into) for path in sorted(wanted)]
+    return sorted(wanted)
 
 
 def _debian_part(archive: Path, into: Path) -> Part:
@@ -143,16 +160,18 @@ def _debian_part(archive: Path, into: Path) -> Part:
     return Part(name, version, purl, sha256(archive), "", (copyright_file,), archive)
 
 
-def wheel_parts(machine: Machine, cache: Path, into: Path) -> list[Part]:
-    """Fetch and unpack the run-time packages, as requirements.txt pins them."""
-    wheels = cache / f"wheels-{machine.debian}"
+def wheel_parts(
+    machine: Machine, cache: Path, into: Path, *, requirements: str = "requirements.txt"
+) -> list[Part]:
+    """Fetch and unpack packages, as a file beside this one pins them: by itself those of run time."""
+    wheels = cache / f"{requirements.removesuffix('.txt').replace('requirements', 'wheels')}-{machine.debian}"
     tags = (
         f"manylinux_2_28_{machine.uname}",
         f"manylinux_2_17_{machine.uname}",
         f"manylinux2014_{machine.uname}",
     )
     platforms = [word for tag in tags for word in ("--platform", tag)]
-    lock = HERE / "requirements.txt"
+    lock = HERE / requirements
     stamp, locked = wheels / ".requirements", lock.read_text()
     if not stamp.exists() or stamp.read_text() != locked:
         shutil.rmtree(wheels, ignore_errors=True)

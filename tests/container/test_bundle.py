@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING
 
 import inventory
 import pytest
+from build import CACHE
 from library import own_modules
 from sources import sha256
 
+import hatch_build
 from pyinit import __version__
 from tests.support import bundle, operator
 from tests.support.front import EXAMPLE, Front
@@ -96,9 +98,15 @@ def run(*words: str | Path, env: Mapping[str, str] | None = None) -> subprocess.
 
 @pytest.mark.slow
 def test_two_builds_are_the_same_bytes(tmp_path: Path) -> None:
+    """The second has the packages that the first has fetched, and nothing that the first has made."""
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    for path in CACHE.iterdir():
+        if not path.name.startswith("compiled"):
+            (cache / path.name).symlink_to(path)
     for first, options in ((bundle.full(), ()), (bundle.init_only(), ("--init-only",))):
         archive = tmp_path / "again.tar"
-        bundle.build(tmp_path / "again", "--tar", str(archive), *options)
+        bundle.build(tmp_path / "again", "--tar", str(archive), "--cache", str(cache), *options)
         assert filecmp.cmp(first.with_suffix(".tar"), archive, shallow=False)
 
 
@@ -138,6 +146,10 @@ def test_the_sbom_lists_every_file_with_its_digest_and_every_part_with_its_licen
         assert ({"uvloop", "aiohttp", "structlog", "prometheus_client"} <= packages) == (
             folder == bundle.full()
         )
+        # What mypyc's run-time library is from is in the machine code.
+        assert ("mypy" in packages) == (folder == bundle.full())
+    licence = (bundle.full() / "licences/mypy/LICENSE").read_text()
+    assert "PYTHON SOFTWARE FOUNDATION LICENSE VERSION 2" in licence
 
 
 def test_each_module_of_it_can_be_imported(moved: Path) -> None:
@@ -165,9 +177,24 @@ print(*{str(getattr(m, "__file__", None)) for m in sys.modules.values()}, sep="\
 
 
 def test_the_version_says_which_form_it_is(moved: Path) -> None:
-    for folder, form in ((moved, "pure"), (bundle.init_only(), "pure")):
+    """Init mode alone has nothing that is compiled."""
+    for folder, form in ((moved, "compiled"), (bundle.init_only(), "pure")):
         done = run(folder / "bin/pyinit", "--version", env=HOSTILE)
         assert (done.stdout, done.stderr) == (f"pyinit {__version__} ({form})\n", "")
+
+
+@pytest.mark.slow
+def test_the_hot_path_is_machine_code_unless_asked_to_be_left_pure(tmp_path: Path) -> None:
+    """Each module of it is there once: what is found first is not for the order of two files to say."""
+    bundle.build(tmp_path / "pure", "--pure")
+    assert run(tmp_path / "pure/bin/pyinit", "--version").stdout == f"pyinit {__version__} (pure)\n"
+    packages = "lib/python3.11/site-packages"
+    for folder, ending in ((bundle.full(), ".so"), (tmp_path / "pure", ".pyc")):
+        for module in hatch_build.hot_modules(ROOT):
+            place = folder / packages / module
+            (found,) = place.parent.glob(f"{place.stem}.*")
+            assert found.suffix == ending
+        assert any((folder / packages).glob("pyinit__mypyc.*")) == (ending == ".so")
 
 
 def test_init_mode_hands_on_the_environment_mask_and_code(moved: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.support.process import ROOT, TIME_SCALE
 
 _BUILD = ROOT / "docker/bundle/build.py"
-_BUILD_TIMEOUT_S = 300
+_BUILD_TIMEOUT_S = 600
 
 
 def refusal() -> str | None:
