@@ -145,9 +145,8 @@ def engine() -> Iterator[Engine]:
         return
     _install("podman", "crun", "nsenter")
     base = _base()
-    with tempfile.TemporaryDirectory(prefix="pyinit-engine-") as text, (_CACHE / "lock").open("w") as lock:
-        # Images are kept, as unpacking the base takes longer than most of what is done with it.
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    # Images are kept, as unpacking the base takes longer than most of what is done with it.
+    with tempfile.TemporaryDirectory(prefix="pyinit-engine-") as text, _locked("lock"):
         configuration = Path(text) / "containers.conf"
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         nofile = min(_LIMIT, hard) if hard != resource.RLIM_INFINITY else _LIMIT
@@ -299,21 +298,31 @@ def _unpack_docker(programs: Path) -> None:
 
 
 def _install(*programs: str) -> None:
-    wanted = sorted({_PROGRAMS[program] for program in programs if shutil.which(program) is None})
-    if wanted:
+    with _locked("install.lock"):
+        wanted = sorted({_PROGRAMS[program] for program in programs if shutil.which(program) is None})
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         for words in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", *wanted]):
-            subprocess.run(["apt-get", *words], env=environment, check=True, stdout=sys.stderr)
+            if wanted:
+                subprocess.run(["apt-get", *words], env=environment, check=True, stdout=sys.stderr)
 
 
 def _base() -> Path:
     """The base as an archive; made if it is not there."""
     base = _CACHE / "base.tar"
-    if not base.exists():
-        _CACHE.mkdir(parents=True, exist_ok=True)
-        _install("mmdebstrap")
-        _make_base(base)
+    _install("mmdebstrap")
+    with _locked("base.lock"):
+        if not base.exists():
+            _make_base(base)
     return base
+
+
+@contextmanager
+def _locked(name: str) -> Iterator[None]:
+    """One process at a time: tests of podman and of docker begin at once, and what takes a minute is made once."""
+    _CACHE.mkdir(parents=True, exist_ok=True)
+    with (_CACHE / name).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _make_base(base: Path) -> None:
