@@ -17,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
+import container_start
 import container_stop
 import engine
 import pytest
@@ -228,6 +229,14 @@ def test_a_stop_is_drawn_with_its_phases_and_what_became_of_each_request(
     written = "".join(ET.parse(tmp_path / "stop.svg").getroot().itertext())  # noqa: S314  our own
     for word in ("serving", "lame duck", "drain", "signal, exit", "finished", "refused", "cut"):
         assert word in written
+
+
+def test_the_time_to_the_first_answer_is_measured_for_each_way_to_start(podman: Engine) -> None:
+    starts = container_start.measure(podman, EXAMPLE, 1)
+    assert [len(measured) for measured in starts.values()] == [1] * 5
+    assert all(start.cpu_s > 0 for variant in container_start.VARIANTS for start in starts[variant])
+    text = container_start.text("podman", starts)
+    assert all(variant.title in text for variant in (container_start.ENGINE, *container_start.VARIANTS))
 
 
 def has_written(running: Container, line: str) -> bool:
