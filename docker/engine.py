@@ -240,9 +240,7 @@ def docker_engine(init_path: Path | None = None) -> Iterator[Docker]:
         return
     _install("nsenter")
     base = _base()
-    programs = _CACHE / "docker"
-    if not (programs / "usr/sbin/dockerd").exists():
-        _unpack_docker(programs)
+    programs = unpacked("docker", "docker.io", "containerd", "runc")
     with tempfile.TemporaryDirectory(prefix="pyinit-docker-") as text, ExitStack() as running:
         place = Path(text)
         path = f"{programs}/usr/bin:{programs}/usr/sbin:{programs}/sbin:{os.environ['PATH']}"
@@ -286,15 +284,18 @@ def docker_engine(init_path: Path | None = None) -> Iterator[Docker]:
         yield found
 
 
-def _unpack_docker(programs: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix="pyinit-docker-") as text:
-        names = ["docker.io", "containerd", "runc"]
-        words = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *names]
-        subprocess.run(words, cwd=text, check=True, stdout=sys.stderr)
-        new = programs.with_suffix(".new")
-        for package in sorted(Path(text).glob("*.deb")):
-            subprocess.run(["dpkg-deb", "-x", str(package), str(new)], check=True)
-        new.replace(programs)
+def unpacked(name: str, *packages: str) -> Path:
+    """A folder, kept by that name, of what is in Debian packages; nothing is installed."""
+    folder = _CACHE / name
+    with _locked(f"{name}.lock"), tempfile.TemporaryDirectory(prefix="pyinit-packages-") as text:
+        if not folder.exists():
+            words = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *packages]
+            subprocess.run(words, cwd=text, check=True, stdout=sys.stderr)
+            new = folder.with_suffix(".new")
+            for package in sorted(Path(text).glob("*.deb")):
+                subprocess.run(["dpkg-deb", "-x", str(package), str(new)], check=True)
+            new.replace(folder)
+    return folder
 
 
 def _install(*programs: str) -> None:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
@@ -24,7 +25,7 @@ import pytest
 from stop_timeline import Timeline
 from storm import LOST, Outcome
 
-from tests.support import bundle
+from tests.support import bundle, roots
 from tests.support.containers import Container, as_a_users, container, ran, stopped_in_a_storm
 from tests.support.front import DEADLINE_S
 from tests.support.http_client import Client
@@ -32,7 +33,6 @@ from tests.support.process import PATIENCE_S, ROOT, TIME_SCALE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from engine import Engine
 
@@ -44,6 +44,8 @@ EXAMPLE, TINI, SIDECAR = (
     "localhost/pyinit-sidecar",
 )
 FULL, INIT = "localhost/pyinit-bundle", "localhost/pyinit-bundle-init"
+MUSL, DISTROLESS = "localhost/pyinit-test-musl", "localhost/pyinit-test-distroless"
+PYINIT = "/opt/pyinit/bin/pyinit"
 HARDENED = ("--read-only", "--cap-drop=all", "--security-opt=no-new-privileges", "--user=node")
 
 
@@ -199,6 +201,39 @@ def test_a_stop_under_a_storm_loses_nothing(podman: Engine) -> None:
         # The slow requests take one, the engine's own share is less: ten are never needed.
         assert stop.exit_s < 6 * TIME_SCALE
         assert running.wait_event("drain.finished")["cut_count"] == 0
+
+
+def test_it_fronts_an_app_on_musl_with_busybox(podman: Engine, tmp_path: Path) -> None:
+    """As on Alpine: the only glibc is the bundle's own."""
+    roots.add_musl(podman, MUSL, pyinit=FULL, work=tmp_path)
+    # The loader of musl, run by itself, says what it is.
+    done = ran(podman, f"--entrypoint={PYINIT}", MUSL, "--", "sh", "-c", "exec /lib/ld-musl-*.so.1")
+    assert done.stderr.startswith("musl libc")
+    with container(podman, *HARDENED[:-1], "--user=65534", MUSL) as running:
+        running.wait_event("app.ready")
+        with running.network(), Client(8080) as client:
+            assert client.get("/").body.decode() == roots.PAGE
+        assert running.exec("busybox", "cat", "/proc/1/comm") == "pyinit\n"
+        libraries = running.exec("busybox", "find", "/", "-xdev", "-name", "libc.so*").split()
+        assert sorted(Path(path).parent.name for path in libraries) == [
+            "libexec",
+            f"{os.uname().machine}-linux-musl",
+        ]
+        assert running.exec(f"{PYINIT}ctl", "health") == "ready\n"
+        assert running.stop() == 128 + signal.SIGTERM  # httpd has no handler for it
+        assert running.wait_event("drain.finished")["cut_count"] == 0
+
+
+def test_it_fronts_node_in_an_image_without_a_shell(podman: Engine, tmp_path: Path) -> None:
+    """As distroless ones are."""
+    roots.add_distroless(podman, DISTROLESS, pyinit=FULL, app=ROOT / "docker/example", work=tmp_path)
+    assert ran(podman, "--entrypoint=/bin/sh", DISTROLESS, "-c", "true").returncode == 127
+    with container(podman, *HARDENED[:-1], DISTROLESS) as running:
+        assert status_of(running) == 200
+        assert running.exec(f"{PYINIT}ctl", "health") == "ready\n"
+        stop = stopped_in_a_storm(podman, running, 8080)
+        assert stop.count(*LOST, Outcome.NOT_200) == 0, stop
+        assert running.exit_code() == 0
 
 
 def test_a_stop_is_drawn_with_its_phases_and_what_became_of_each_request(
