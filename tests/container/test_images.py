@@ -9,6 +9,7 @@ import json
 import os
 import pty
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,7 +26,7 @@ import pytest
 from stop_timeline import Timeline
 from storm import LOST, Outcome
 
-from tests.support import bundle, roots
+from tests.support import bundle, npm_registry, roots
 from tests.support.containers import Container, as_a_users, container, ran, stopped_in_a_storm
 from tests.support.front import DEADLINE_S
 from tests.support.http_client import Client
@@ -57,11 +58,44 @@ def podman() -> Iterator[Engine]:
             found.import_tar(folder.with_suffix(".tar"), tag, "ENV PATH=/opt/pyinit/bin")
         docker = ROOT / "docker"
         base, full = f"--build-arg=NODE={engine.BASE}", f"--build-arg=PYINIT={FULL}"
-        found.build(f"{EXAMPLE}-tested", docker / "example", base, full, "--target=test")
         found.build(EXAMPLE, docker / "example", base, full)
         found.build(TINI, docker / "tini", f"--build-arg=BASE={engine.BASE}", f"--build-arg=PYINIT={INIT}")
         found.build(SIDECAR, docker / "sidecar", full)
         yield found
+
+
+def test_every_stage_of_the_example_can_be_built(podman: Engine) -> None:
+    """The audit has nobody to ask, as the app has no dependency."""
+    words = (f"--build-arg=NODE={engine.BASE}", f"--build-arg=PYINIT={FULL}")
+    lines = (ROOT / "docker/example/Dockerfile").read_text().splitlines()
+    stages = [line.split()[-1] for line in lines if line.startswith("FROM ")]
+    assert stages == ["pyinit", "base", "deps", "test", "audit", "production"]
+    for stage in stages:
+        podman.build(f"{EXAMPLE}-{stage}", ROOT / "docker/example", *words, f"--target={stage}")
+
+
+def test_the_audit_fails_a_build_whose_dependency_has_a_severe_hole(podman: Engine, tmp_path: Path) -> None:
+    """And one whose registry does not answer. Ours has one package: npm's own is not asked."""
+    app = shutil.copytree(ROOT / "docker/example", tmp_path / "app")
+    (tmp_path / "base").mkdir()
+    with npm_registry.registry() as registry:
+        registry.add_to(app)
+        environment = f"ENV NPM_CONFIG_REGISTRY={registry.url}\n"
+        (tmp_path / "base/Dockerfile").write_text(f"FROM {engine.BASE}\n{environment}")
+        podman.build(f"{EXAMPLE}-base-of-ours", tmp_path / "base")
+
+        def build() -> None:
+            base = f"--build-arg=NODE={EXAMPLE}-base-of-ours"
+            podman.build(f"{EXAMPLE}-audited", app, base, f"--build-arg=PYINIT={FULL}", "--target=audit")
+
+        with pytest.raises(RuntimeError, match="audit endpoint returned an error"):
+            build()
+        registry.severity = "high"
+        with pytest.raises(RuntimeError, match="It was left behind"):
+            build()
+        registry.severity = "moderate"
+        build()
+        assert registry.asked == [{npm_registry.PACKAGE: [npm_registry.VERSION]}] * 2
 
 
 def runs(running: Container, name: str) -> bool:
