@@ -101,9 +101,8 @@ def is_dockerfile(path: str) -> bool:
     name = PurePosixPath(path).name.lower()
     if name.endswith((".dockerignore", ".md", ".js", ".ts", ".py", ".sh", ".json", ".yml", ".yaml")):
         return False
-    return (
-        re.fullmatch(r"(dockerfile|containerfile)([._-].+)?|.+\.(dockerfile|containerfile)", name) is not None
-    )
+    pattern = r"(dockerfile|containerfile)([._-].+)?|.+\.(dockerfile|containerfile)"
+    return re.fullmatch(pattern, name, re.DOTALL) is not None
 
 
 def is_compose(path: str) -> bool:

@@ -9,6 +9,8 @@ import yaml
 
 # Of values; aliases can make a small file endless.
 _VALUES_MAX = 200_000
+# It is parsed in Python, at some 250 KiB a second. The longest compose files and templates have a fifth of that.
+_YAML_CHARS_MAX = 512 << 10
 _DEPTH_MAX = 60
 Path = tuple[str | int, ...]
 
@@ -60,6 +62,8 @@ def read_json(text: str) -> Document:
         raise Malformed(f"it is no JSON: {getattr(problem, 'msg', problem)}", line) from None
     except RecursionError:
         raise Malformed("it is nested too deeply", 1) from None
+    if len(text) > _YAML_CHARS_MAX:
+        return Document(value, {})
     # JSON is YAML but for tabs between the values; inside strings it has none.
     try:
         return Document(value, read_yaml(text.replace("\t", " ")).lines)
@@ -69,6 +73,8 @@ def read_json(text: str) -> Document:
 
 def read_yaml(text: str) -> Document:
     """Read the first document of a YAML file. Raises Malformed."""
+    if len(text) > _YAML_CHARS_MAX:
+        raise Malformed(f"it is larger than {_YAML_CHARS_MAX >> 10} KiB", 1)
     try:
         loader = _Loader(text)
     except yaml.YAMLError as problem:

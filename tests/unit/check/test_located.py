@@ -79,3 +79,12 @@ def test_json_errors_have_their_line() -> None:
     with pytest.raises(Malformed) as refusal:
         read_json('{\n"a": 1,\n}')
     assert refusal.value.line == 3
+
+
+def test_what_would_take_a_minute_is_refused() -> None:
+    """Of JSON only the lines are not known then."""
+    long = "[" + "1," * 300_000 + "1]"
+    with pytest.raises(Malformed, match="larger than 512 KiB"):
+        read_yaml(long)
+    document = read_json(long)
+    assert (document.value, document.line(0)) == ([1] * 300_001, 1)
