@@ -156,8 +156,11 @@ __attribute__((used, noreturn)) void begin(long *stack)
                     error = try_at(path, (unsigned long)root_bytes, argc, argv, envp, mask);
             }
     }
-    if (error == -ENOENT || error == -ENOTDIR || error == -EACCES)
-        error = try_at(PLACE, sizeof PLACE - 1, argc, argv, envp, mask);
+    if (error == -ENOENT || error == -ENOTDIR || error == -EACCES) {
+        long elsewhere = try_at(PLACE, sizeof PLACE - 1, argc, argv, envp, mask);
+        if (error != -EACCES) /* else it is here: that it is not there either says nothing */
+            error = elsewhere;
+    }
     say(error == -ENOENT || error == -ENOTDIR
             ? "pyinit: its files are neither beside this program (../libexec) nor in " PLACE ": copy all of " PLACE
               " into the image\n"

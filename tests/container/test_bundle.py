@@ -370,6 +370,17 @@ def test_as_an_engines_init_it_needs_the_image_to_hold_the_bundle(tmp_path: Path
     assert (done.stdout, done.returncode) == ("1\n", 9), done.stderr
 
 
+def test_an_interpreter_that_cannot_be_executed_is_named(tmp_path: Path) -> None:
+    """It is there: to copy it once more would not help."""
+    for name, mode in (("bin", 0o755), ("libexec", 0o644)):
+        (tmp_path / name).mkdir()
+        shutil.copy(bundle.full() / "bin/pyinit", tmp_path / name)
+        (tmp_path / name / "pyinit").chmod(mode)
+    done = run(tmp_path / "bin/pyinit", "--", "true")
+    assert done.returncode == 127
+    assert done.stderr == "pyinit: the interpreter in ../libexec or /opt/pyinit/libexec cannot be executed\n"
+
+
 @pytest.mark.pid1
 def test_any_user_runs_it(moved: Path) -> None:
     reachable = sh(f"mount --bind '{moved}' /mnt")
