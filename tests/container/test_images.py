@@ -52,11 +52,18 @@ FULL, INIT, BUILDER = (
 )
 MUSL, DISTROLESS = "localhost/pyinit-test-musl", "localhost/pyinit-test-distroless"
 PYINIT = "/opt/pyinit/bin/pyinit"
+# An image as tini's users have it, with a user and a start of its own; what is to be replaced would be noticed.
+WITH_TINI = """
+RUN printf '#!/bin/sh\\necho not replaced\\n' > /usr/bin/tini && chmod 755 /usr/bin/tini
+USER 1234:1234
+ENTRYPOINT ["/usr/bin/tini", "--"]
+CMD ["sh", "-c", "cat /proc/1/comm; id -u; exit 6"]
+"""
 HARDENED = ("--read-only", "--cap-drop=all", "--security-opt=no-new-privileges", "--user=node")
 
 
 @pytest.fixture(scope="module")
-def podman() -> Iterator[Engine]:
+def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """With the images in it."""
     with engine.engine() as found:
         add_bundle(found)
@@ -64,7 +71,10 @@ def podman() -> Iterator[Engine]:
         docker = ROOT / "docker"
         base, full = f"--build-arg=NODE={engine.BASE}", f"--build-arg=PYINIT={FULL}"
         found.build(EXAMPLE, docker / "example", base, full)
-        found.build(TINI, docker / "tini", f"--build-arg=BASE={engine.BASE}", f"--build-arg=PYINIT={INIT}")
+        folder = tmp_path_factory.mktemp("with-tini")
+        (folder / "Dockerfile").write_text(f"FROM {engine.BASE}\n{WITH_TINI}")
+        found.build(f"{TINI}-before", folder)
+        found.build(TINI, docker / "tini", f"--build-arg=BASE={TINI}-before", f"--build-arg=PYINIT={INIT}")
         found.build(SIDECAR, docker / "sidecar", full)
         yield found
 
@@ -178,8 +188,12 @@ def test_exit_codes_are_the_commands(podman: Engine) -> None:
 
 
 def test_tinis_image_runs_pyinit_as_tini(podman: Engine) -> None:
-    done = ran(podman, TINI, "sh", "-c", "cat /proc/1/comm; id -un; exit 3")
-    assert (done.stdout, done.returncode) == ("tini\nnode\n", 3), done.stderr
+    """What the image of before starts, and as whom, is what the one with pyinit starts."""
+    assert ran(podman, f"{TINI}-before").stdout == "not replaced\n"
+    done = ran(podman, TINI)
+    assert (done.stdout, done.returncode) == ("tini\n1234\n", 6), done.stderr
+    for path in ("/usr/bin/tini", "/sbin/tini"):
+        assert "pyinit" in ran(podman, TINI, path, "--version").stdout
     with container(podman, TINI, "node", "-e", "setInterval(() => {}, 1e6)") as running:
         eventually(partial(runs, running, "node"))
         begun_s = time.monotonic()
