@@ -90,7 +90,7 @@ def check(
     if not is_open(tree, service, "PYINIT_STOP_TIMEOUT"):
         yield from _grace(service, of, known)
     yield from _inits(service, build, of)
-    yield from _health(service)
+    yield from _health(service, build)
     yield from _hardening(service)
     yield from _ports(service, of)
     for name, text in variables(service).items():
@@ -163,7 +163,14 @@ def _inits(service: Service, build: Build | None, of: Start) -> Iterator[Finding
         yield found(rules.INIT_MISSING, service.path, service.line(), what)
 
 
-def _health(service: Service) -> Iterator[Finding]:
+def _health(service: Service, build: Build | None) -> Iterator[Finding]:
+    check = service.value.get("healthcheck")
+    test = check.get("test") if isinstance(check, dict) and service.has_health_check else None
+    if build is not None:
+        place = image.Place(
+            service.path, service.line("healthcheck", "test"), 0, f"{service.name}: healthcheck", ""
+        )
+        yield from image.health_findings(build, ["CMD-SHELL", test] if isinstance(test, str) else test, place)
     if service.has_health_check is False:
         what = f"{service.name}: the health check is disabled."
         yield found(rules.HEALTH_OFF, service.path, service.line("healthcheck"), what)

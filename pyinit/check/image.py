@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pyinit.check import package, rules, shell
 from pyinit.check.finding import Finding, Level, found
-from pyinit.check.start import MANAGERS, TOOLS, runner
+from pyinit.check.start import MANAGERS, SHELLS, TOOLS, runner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -225,15 +225,32 @@ def _health(build: Build) -> Iterator[Finding]:
         what = "There is no HEALTHCHECK." if health is None else "HEALTHCHECK NONE."
         yield found(rules.HEALTHCHECK, path, line, what)
         return
-    text = health.words[0] if health.is_shell else " ".join(health.words)
-    programs = {it.program for it in shell.commands(text)}
-    for tool in sorted(programs & {"curl", "wget"}):
-        if build.base.has_tool(tool) is False and not _is_installed(build, tool):
-            what = f"HEALTHCHECK runs {tool}, and {build.stage.image} has none."
-            yield found(rules.HEALTHCHECK_TOOL, path, health.line, what, end_line=health.end_line)
-    if health.is_shell and build.base.is_distroless:
-        what = f"HEALTHCHECK is in shell form, and {build.stage.image} has no shell."
-        yield found(rules.HEALTHCHECK_TOOL, path, health.line, what, end_line=health.end_line)
+    words = ("CMD-SHELL" if health.is_shell else "CMD", *health.words)
+    yield from health_findings(build, words, Place(path, health.line, health.end_line, "HEALTHCHECK", ""))
+
+
+def health_findings(build: Build, test: object, place: Place) -> Iterator[Finding]:
+    """Whether what a health check runs is in the image, wherever the check is written.
+
+    Args:
+        build: the image it runs in.
+        test: ``CMD`` and words, or ``CMD-SHELL`` and a line; anything else says nothing.
+        place: where it stands.
+    """
+    if not isinstance(test, list | tuple) or len(test) < 2 or not all(isinstance(word, str) for word in test):
+        return
+    is_shell = test[0] == "CMD-SHELL" or (posixpath.basename(test[1]) in SHELLS and "-c" in test[2:3])
+    programs = {it.program for it in shell.commands(test[-1])} if is_shell else {posixpath.basename(test[1])}
+    lacking = [
+        f"runs {tool}, and {build.stage.image} has none"
+        for tool in sorted(programs & {"curl", "wget"})
+        if build.base.has_tool(tool) is False and not _is_installed(build, tool)
+    ]
+    if is_shell and build.base.is_distroless:
+        lacking.append(f"is in shell form, and {build.stage.image} has no shell")
+    for text in lacking:
+        what = f"{place.what} {text}."
+        yield found(rules.HEALTHCHECK_TOOL, place.path, place.line, what, end_line=place.end_line)
 
 
 def _is_installed(build: Build, tool: str) -> bool:

@@ -21,7 +21,7 @@ _INITS = frozenset(
 )
 # Of their options, those that take a value in the next word.
 _INIT_VALUES = frozenset(("-p", "-e", "-r", "--rewrite"))
-_SHELLS = frozenset(("sh", "bash", "ash", "dash", "zsh"))
+SHELLS = frozenset(("sh", "bash", "ash", "dash", "zsh"))
 # They read something and give their place to what follows.
 _USER_CHANGERS = frozenset(("gosu", "su-exec"))
 _SETPRIV_VALUES = frozenset(
@@ -202,7 +202,7 @@ class _Peeler:
         if program in _INITS or words[0] == "/init":
             self._start = self._start._replace(inits=(*self._start.inits, program))
             return _after_options(words[1:], _INIT_VALUES)
-        if program in _SHELLS:
+        if program in SHELLS:
             return self._shell(words)
         if program in _USER_CHANGERS and len(words) > 2:
             self._start = self._start._replace(changes_user=True)

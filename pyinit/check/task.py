@@ -252,7 +252,7 @@ def check(task: Task, build: Build | None) -> Iterator[Finding]:
         has_pyinit = is_sidecar or "pyinit" in of.inits
         yield from _start(container, of, own)
         yield from _stop_timeout(container, of, has_pyinit=has_pyinit)
-        yield from _health(container, is_sidecar=is_sidecar)
+        yield from _health(container, own, is_sidecar=is_sidecar)
         yield from _hardening(container)
         if is_sidecar:
             yield from _order(container, app)
@@ -340,7 +340,12 @@ def _planned_s(container: Container, of: Start) -> tuple[bool, float | None]:
     return False, PLATFORMS.get(name, PLATFORMS["ecs"]).stop_timeout_s
 
 
-def _health(container: Container, *, is_sidecar: bool) -> Iterator[Finding]:
+def _health(container: Container, build: Build | None, *, is_sidecar: bool) -> Iterator[Finding]:
+    check = container.value.get("healthCheck")
+    if build is not None and isinstance(check, dict):
+        line = container.line("healthCheck", "command")
+        place = image.Place(container.task.path, line, 0, f"{container.name}: healthCheck", "")
+        yield from image.health_findings(build, check.get("command"), place)
     # A proxy beside it is as ready as the app, and both are essential.
     is_watched = not is_sidecar and any(
         _is_sidecar(one) and "healthCheck" in one.value for one in container.task.containers

@@ -82,6 +82,11 @@ CASES = [
     Case("a stage for development", _WEB.replace("build: .", "build: {context: ., target: dev}")
          + "    command: npm run dev\n", set(),
          {"Dockerfile": CLEAN["Dockerfile"].replace("FROM build AS audit", _DEV + "FROM build AS audit")}),
+    Case("a health check by curl", _WEB + _TOLD + "    healthcheck:\n      test: curl -f localhost:8080\n",
+         {"healthcheck-tool compose.yaml:10"}),
+    Case("one in exec form", _WEB + _TOLD + "    healthcheck: {test: [CMD, wget, -q, localhost]}\n",
+         {"healthcheck-tool compose.yaml:9"}),
+    Case("one switched off", _WEB + _TOLD + "    healthcheck: {test: [NONE]}\n", {"health-check compose.yaml:9"}),
     Case("profiles for development", _WEB + _TOLD + "  w:\n    build: .\n    profiles: [dev, test]\n"
          "    command: npm run dev\n", set()),
     Case("a mend in compose's own form", _WEB + _TOLD + "    command: npm start\n", {"start-npm compose.yaml:9"}),

@@ -92,6 +92,9 @@ SHAPES = [
     Shape("USER by number and group", _BASE + _REST + "USER 1000:1000\n" + _TINI + _CMD, set()),
     Shape("USER of root's number and another group", _BASE + _REST + "USER 0:1000\n" + _TINI + _CMD,
           {("user-root", 6)}),
+    Shape("a health check's shell", _BASE + _REST + 'HEALTHCHECK CMD ["sh", "-c", "curl x || exit 1"]\n' + _TINI
+          + _CMD, {("healthcheck-tool", 6)}),
+    Shape("curl as a word", _BASE + _REST + 'HEALTHCHECK CMD ["node", ";", "curl"]\n' + _TINI + _CMD, set()),
     Shape("ONBUILD", _BASE + "ONBUILD RUN npm install\nONBUILD COPY . .\n" + _REST + _TINI + _CMD, set()),
     Shape("SHELL and exec", _BASE + 'SHELL ["/bin/bash", "-c"]\n' + _REST + _TINI + "CMD exec node server.js\n", set()),
     Shape("npm ci in a stage that is not copied from", "FROM node:22.14.0 AS test\nRUN npm ci\n" + _BASE

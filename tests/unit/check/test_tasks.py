@@ -104,6 +104,11 @@ def test_a_sidecar_depends_on_the_app_and_not_on_anything(tmp_path: Path) -> Non
     assert _found(tmp_path, _APP, logs, _sidecar(dependsOn=both)) == set()
 
 
+def test_a_health_check_runs_what_the_image_has(tmp_path: Path) -> None:
+    curl = {"command": ["CMD-SHELL", "curl -f http://localhost:8080/ || exit 1"]}
+    assert _found(tmp_path, {**_APP, "healthCheck": curl}) == {"healthcheck-tool"}
+
+
 def test_a_container_cannot_wait_for_itself(tmp_path: Path) -> None:
     depends = [{"containerName": "web", "condition": "START"}]
     assert _found(tmp_path, {**_APP, "dependsOn": depends}) == {"depends-on"}
