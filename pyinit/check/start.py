@@ -22,6 +22,7 @@ _INITS = frozenset(
 # Of their options, those that take a value in the next word.
 _INIT_VALUES = frozenset(("-p", "-e", "-r", "--rewrite"))
 SHELLS = frozenset(("sh", "bash", "ash", "dash", "zsh"))
+_CLOSING = frozenset(("fi", "done", "esac", "}"))
 # They read something and give their place to what follows.
 _USER_CHANGERS = frozenset(("gosu", "su-exec"))
 _SETPRIV_VALUES = frozenset(
@@ -271,7 +272,7 @@ class _Peeler:
         if (init := _SCRIPT_HAS_INIT.search(text)) is not None and init[1] not in self._start.inits:
             self._start = self._start._replace(inits=(*self._start.inits, init[1]))
         execs = shell.exec_lines(text)
-        if not execs:
+        if not execs or _ends_in_child(text):
             self._start = self._start._replace(bad_script=words[0])
             return ()
         last = _ALL_ARGUMENTS.sub('"$@"', execs[-1])
@@ -280,6 +281,16 @@ class _Peeler:
         before = shell.split(last.partition('"$@"')[0])
         rest = words[1:]
         return [*before, *rest] if before and not before[0].startswith("$") else rest
+
+
+def _ends_in_child(script: str) -> bool:
+    """Whether its last command is the app without exec: in another branch there may be one."""
+    last = next((it for it in reversed(shell.commands(script)) if it.program not in _CLOSING), None)
+    return (
+        last is not None
+        and not last.is_exec
+        and last.program in TOOLS | MANAGERS | _RUNNERS | {"node", "nodejs"}
+    )
 
 
 def _after_options(words: list[str], with_value: frozenset[str]) -> Sequence[str]:
