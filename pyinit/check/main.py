@@ -197,11 +197,11 @@ class _Check:
                 continue
             try:
                 document = located.read_json(text) if path.endswith(".json") else located.read_yaml(text)
+                of_file = task.tasks(path, document)
             except located.Malformed as problem:
                 self._paths.add(path)
                 self._unreadable(path, problem)
                 continue
-            of_file = task.tasks(path, document)
             if of_file:
                 self._paths.add(path)
                 tasks += of_file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import posixpath
 import re
 from typing import TYPE_CHECKING
@@ -103,6 +104,7 @@ def plain_words(text: str) -> tuple[str, ...] | None:
     return words if words and "=" not in words[0] else None
 
 
+@functools.lru_cache(maxsize=64)  # asked for by each build and each service
 def signals_handled(tree: Tree, directory: str) -> frozenset[str] | None:
     """Signals that the sources below a directory have handlers for; None where there are no sources."""
     sources = tree.sources(directory)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 _DEFAULTED = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*:?-([^}]*)\}")
 
+# One after the other; people write two or three.
+_EXTENDS_MAX = 50
+
 
 class Service(NamedTuple):
     """A service of a compose file.
@@ -121,7 +124,7 @@ def _extended(
             beside = _services(read_yaml(tree.text(other) or ""))
         except Malformed:
             return value
-    if name not in beside or (other, name) in seen:
+    if name not in beside or (other, name) in seen or len(seen) == _EXTENDS_MAX:
         return value
     below = _extended(tree, other, beside[name], beside, (*seen, (other, name)))
     build = below.get("build")

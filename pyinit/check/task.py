@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pyinit import values
-from pyinit.check import building, image, images, rules, schemas, start
+from pyinit.check import building, image, images, rules, schemas, start, template
 from pyinit.check.dockerfile import Command
 from pyinit.check.finding import Finding, Level, found
-from pyinit.check.located import Open
+from pyinit.check.located import Malformed, Open
 from pyinit.platform import PLATFORMS
 
 if TYPE_CHECKING:
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     from pyinit.check.located import Document
     from pyinit.check.start import Start
 
+# ECS's, of a task definition.
+_CONTAINERS_MAX = 10
 # ECS's, where stopTimeout says nothing; and the most that Fargate gives.
 _STOP_TIMEOUT_S = 30.0
 _FARGATE_MAX_S = 120.0
@@ -33,8 +34,6 @@ _BESIDE = re.compile(
     r"memcached|postgres|mysql|statsd|vector|consul|vault|promtail)",
     re.IGNORECASE,
 )
-_KEPT = frozenset(("DockerLabels", "Options", "SystemControls"))
-_NUMBERS = frozenset(("stopTimeout", "startTimeout"))
 
 
 class Container(NamedTuple):
@@ -98,6 +97,9 @@ class Task:
         below: where in it.
         value: all keys, as the API spells them.
         is_template: of CloudFormation.
+
+    Raises:
+        Malformed: it has more containers than ECS takes.
     """
 
     def __init__(
@@ -107,8 +109,13 @@ class Task:
         value: Any = document.value
         for name in below:
             value = value[name]
-        self.value: dict[str, Any] = _as_api(value) if is_template else _opened(value)
+        self.value: dict[str, Any] = template.as_api(value) if is_template else template.opened(value)
         listed = self.value.get("containerDefinitions")
+        if isinstance(listed, list) and len(listed) > _CONTAINERS_MAX:
+            raise Malformed(
+                f"a task definition has {_CONTAINERS_MAX} containers at most, and this one {len(listed)}",
+                self.line("containerDefinitions"),
+            )
         self.containers = [
             Container(self, at, one)
             for at, one in enumerate(listed if isinstance(listed, list) else [])
@@ -151,40 +158,6 @@ def may_hold(text: str) -> bool:
 
 def _upper(name: str) -> str:
     return name[:1].upper() + name[1:]
-
-
-def _opened(value: Any) -> Any:  # noqa: ANN401  a JSON value
-    """Intrinsic functions become Open."""
-    if isinstance(value, dict):
-        if len(value) == 1 and (name := next(iter(value))) and (name == "Ref" or name.startswith("Fn::")):
-            return Open(name)
-        return {name: _opened(one) for name, one in value.items()}
-    return [_opened(one) for one in value] if isinstance(value, list) else value
-
-
-def _as_api(value: Any, key: str = "") -> Any:  # noqa: ANN401  a JSON value
-    """Of a template: names begin small; numbers and booleans may be text, and text may be either."""
-    value = _opened(value) if key == "" else value
-    if isinstance(value, dict):
-        if key in _KEPT:
-            return value
-        lowered = {}
-        for name, one in value.items():
-            lower = name[:1].lower() + name[1:]
-            lowered[lower] = _plain(lower, _as_api(one, name))
-        return lowered
-    return [_as_api(one, key) for one in value] if isinstance(value, list) else value
-
-
-def _plain(name: str, value: object) -> object:
-    if isinstance(value, str):
-        if name in _NUMBERS and value.isascii() and value.isdigit():
-            return int(value)
-        if value.lower() in ("true", "false") and name not in ("value", "name"):
-            return value.lower() == "true"
-    elif name == "value" and isinstance(value, bool | int | float):
-        return json.dumps(value)
-    return value
 
 
 def check_form(task: Task) -> list[Finding]:

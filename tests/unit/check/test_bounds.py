@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,23 @@ def test_a_long_line_is_read_once() -> None:
 
     script = "echo a && " * 1_000 + "true"
     assert shell.commands(script) is shell.commands(script)
+
+
+def test_the_sources_are_read_once(tmp_path: Path) -> None:
+    """Each build and each service asks for them."""
+    from pyinit.check import files, package  # noqa: PLC0415  its cache is what is looked at
+
+    tree = files.Tree(write(tmp_path, {"a.js": "process.on('SIGTERM', f)"}))
+    assert package.signals_handled(tree, ".") is package.signals_handled(tree, ".")
+
+
+def test_a_task_has_no_more_containers_than_ecs_takes(tmp_path: Path) -> None:
+    """Each is held against all others."""
+    for count, rules in ((10, set()), (11, {"unreadable"})):
+        task = json.dumps(
+            {"containerDefinitions": [{"name": f"a{at}", "image": "b:1"} for at in range(count)]}
+        )
+        assert {one.rule for one in seen(checked(tmp_path, {"task.json": task}))} == rules
 
 
 @pytest.mark.parametrize("name", ["Dockerfile", "compose.yaml", "package.json"])

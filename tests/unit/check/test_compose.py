@@ -124,3 +124,11 @@ def test_what_is_for_development_is_named(tmp_path: Path) -> None:
     assert (
         told == "service w is for development, by its profiles; service e2e is for development, by its name"
     )
+
+
+def test_a_long_chain_of_extends_ends(tmp_path: Path) -> None:
+    """It was a RecursionError."""
+    text = "services:\n" + "".join(f"  w{at}: {{image: 'x:1', extends: w{at + 1}}}\n" for at in range(1500))
+    assert not [
+        one for one in checked(tmp_path, {"compose.yaml": text}).findings if one.rule.id == "unreadable"
+    ]
