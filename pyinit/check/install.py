@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from pyinit.check import shell
@@ -29,6 +30,7 @@ _PRODUCTION = (
     "--only=production",
     "--only=prod",
 )
+_BRANCHING = re.compile(r"(?:^|[;&|\s])(?:else|elif|case)\s")
 _DEVELOPMENT = ("--include=dev", "--production=false", "--prod=false", "--no-production")
 
 
@@ -144,7 +146,9 @@ def _is_production(tool: str, flags: list[str], environment: dict[str, str]) -> 
     is_asked = environment.get("NODE_ENV") == "production" and not any(
         flag.startswith("--immutable") for flag in flags
     )
-    return is_asked or (tool == "npm" and environment.get("NPM_CONFIG_OMIT", "") == "dev")
+    # npm reads its variables in either case.
+    omitted = {value for name, value in environment.items() if name.lower() == "npm_config_omit"}
+    return is_asked or (tool == "npm" and omitted == {"dev"})
 
 
 def modules(of: Dockerfile, stage: Stage) -> dict[str, Modules]:
@@ -167,6 +171,8 @@ def _modules(of: Dockerfile, stage: Stage, known: dict[int, dict[str, Modules]])
 
 
 def _take_run(found: dict[str, Modules], run: Run) -> None:
+    is_branching = _BRANCHING.search(run.script) is not None
+    spared: set[str] = set()
     for it in shell.commands(run.script, run.directory or "/"):
         call = read(it, run.environment)
         if call is not None:
@@ -176,7 +182,12 @@ def _take_run(found: dict[str, Modules], run: Run) -> None:
                 has_dev = found[path].has_dev and not (call.verb == "prune" and call.is_production)
             elif call.verb == "add":
                 has_dev = False  # what it names, and no devDependencies of its own
+            # if test "$NODE_ENV" = production; then npm ci --omit=dev; else npm ci; fi
+            if is_branching and path in spared:
+                continue
             found[path] = Modules(has_dev, run.line, run.end_line, call.text)
+            if not has_dev:
+                spared.add(path)
             continue
         paths = [_path(it, word) for word in it.words[1:] if not word.startswith("-")]
         if it.program == "rm":

@@ -93,6 +93,13 @@ SHAPES = [
     Shape("a tool of the project", _BASE + _REST + 'CMD ["node_modules/.bin/next", "start"]\n', {("init-missing", 6)}),
     Shape("Yarn 4 does not look at NODE_ENV", _BASE + _REST + "RUN yarn install --immutable\n" + _TINI + _CMD,
           {("dev-dependencies", 6)}),
+    Shape("npm's variable, small", _BASE + "ENV npm_config_omit=dev\nRUN npm ci\n" + _REST + _TINI + _CMD, set()),
+    Shape("production in one branch", _BASE + "RUN if test $P; then npm ci --omit=dev; else npm ci; fi\n" + _REST
+          + _TINI + _CMD, set()),
+    Shape("production in the other", _BASE + "RUN if test $D; then npm ci; else npm ci --omit=dev; fi\n" + _REST
+          + _TINI + _CMD, set()),
+    Shape("development's in both", _BASE + "RUN if test $D; then npm ci; else yarn install --immutable; fi\n" + _REST
+          + _TINI + _CMD, {("dev-dependencies", 3)}),
     Shape("USER by number and group", _BASE + _REST + "USER 1000:1000\n" + _TINI + _CMD, set()),
     Shape("USER of root's number and another group", _BASE + _REST + "USER 0:1000\n" + _TINI + _CMD,
           {("user-root", 6)}),
