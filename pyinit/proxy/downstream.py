@@ -295,8 +295,7 @@ class Downstream(asyncio.BufferedProtocol):
                 if self._held_bytes:
                     self.hold_bytes(0)
                 head = server.requests.parse(block)
-                if head.keep_alive:
-                    self._last_head.learn(block, head)
+                self._last_head.learn(block, head)
             health_path = server.config.health_path
             if health_path and head.target.startswith(health_path) and self._answer_health(head, rest):
                 return
