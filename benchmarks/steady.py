@@ -12,7 +12,7 @@ steady where the line rises by more than 512 KiB, which is 3 bytes for each requ
 standard error; nor where a descriptor is left, or an answer was wrong. Exit 1 then.
 
 Finding (Python 3.11.7, uvloop 0.23.0, load 10): level at 23.4 MiB from half on, at 51.0 with two workers; the line
-rises by 25 and 52 KiB, the interpreter's blocks by none.
+rises by 25 and 52 KiB, the interpreter's blocks do not.
 """
 
 from __future__ import annotations
