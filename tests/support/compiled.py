@@ -2,7 +2,8 @@
 
 ``python -m tests.support.compiled FOLDER [pytest's arguments]`` runs all of them, or those that are named, on such an
 installation; FOLDER, made where it is not there, is kept and used again: a build takes a minute. Tests that replace a
-method of what is compiled fail there, as such a class does not let them: test_server_faults.py, and some elsewhere.
+method of what is compiled fail there, as such a class does not let them: test_server_faults.py, and some elsewhere; so
+does one of test_init.py's, which has pyinit from the tree.
 """
 
 from __future__ import annotations
