@@ -203,10 +203,14 @@ class ProxyServer:
     # -- connections -----------------------------------------------------------------------------------------
 
     def _accepted(self, sock: socket.socket, is_raw: bool) -> None:  # noqa: FBT001  a callback's arguments
-        downstream = Downstream(self, sock, is_raw=is_raw)
+        made: list[Downstream] = []
+
+        def make() -> Downstream:
+            made.append(Downstream(self, sock, is_raw=is_raw))
+            return made[0]
+
         self._attaching_count += 1
-        work = self._loop.connect_accepted_socket(lambda: downstream, sock)
-        attach(work, sock, partial(self._attached, downstream))
+        attach(self._loop.connect_accepted_socket(make, sock), sock, partial(self._attached, made))
         if self._is_at_limit():
             if not self._is_paused:
                 self.warn_rarely("listener.at_limit", max_connections=self.config.max_connections)
@@ -214,16 +218,16 @@ class ProxyServer:
             for listener in self.listeners:
                 listener.pause()
 
-    def _attached(self, downstream: Downstream, problem: Exception | None) -> None:
+    def _attached(self, made: list[Downstream], problem: Exception | None) -> None:
         # One that has entered counts as a connection from then on: twice, and a limit is reached at half of it.
-        if not downstream.has_entered:
+        if not made or not made[0].has_entered:
             self._attaching_count -= 1
         if isinstance(problem, OSError):
             self.log.debug("connection.lost_at_accept", reason=str(problem))
         elif problem is not None:
             self._failed("connect_accepted_socket", problem)
         elif self._is_aborted:
-            downstream.give_up()  # accepted in that very turn
+            made[0].give_up()  # accepted in that very turn
         if self._is_paused:
             self._resume_accepting()
         if not self._is_accepting:
