@@ -6,9 +6,10 @@ the engine's client is started. The engine's own part is a variant too: ``date``
 All have the same mount (this machine's tini, which the image lacks), user and options. Medians, least and most; and the
 processor time of the container's processes until then, which a busy machine changes less.
 
-Finding (podman 4.3 with crun, dockerd 20.10, Node 20, a busy machine of two cores): 370 ms of 700 are podman's, 530 of
-840 are docker's. Init mode and tini are within the noise of Node alone, at 20 ms more of processor time; in front it is
-148 ms more of that, for the proxy's libraries, which are loaded while Node boots.
+Finding (podman 4.3 with crun, dockerd 20.10, Node 20, two cores): 174 ms are podman's, 277 docker's. Node alone answers
+after 305 (363), with tini after 291 (341), with pyinit in init mode after 324 (381), in front after 387 (457); that is
+62 ms and 182 more, by turns, for the proxy's libraries, which are loaded while Node boots. With other work on the
+machine, at a load of 10, all of it takes twice as long, and the spread hides all but the front.
 
 Run: sudo .venv/bin/python benchmarks/container_start.py [--engine docker] [--turns 15]
 """
