@@ -23,6 +23,9 @@ from pyinit.http1.message import RequestHead, ResponseHead
 # An IPv6 address has 45 at most; some load balancers add a port.
 _ADDRESS_MAX = 64
 MODES = ("auto", "append", "replace", "keep", "off")
+# What ends the head of a response: the empty line alone, and one whose connection is closed behind it.
+END = b"\r\n\r\n"
+CLOSING_END = b"\r\nConnection: close" + END
 
 
 # For one verdict: a load balancer has a few addresses. Kept there and not here, so that there are no more than a
@@ -258,8 +261,8 @@ class Forwarder:
         return f"Forwarder({self._mode}, peer={self._peer_ip!r})"
 
 
-def kept_lines(idle_timeout_s: float) -> tuple[bytes, ...]:
-    """What a client is told in each response whose connection is kept: for how long.
+def kept_end(idle_timeout_s: float) -> bytes:
+    """What ends the head of each response whose connection is kept: the client is told for how long.
 
     A request that meets our close on its way is lost, so a client has to let go of an idle connection before we do.
     Node's Agent, fetch and undici, Apache HttpClient and .NET read this field; Node behind no proxy sends the same
@@ -271,9 +274,9 @@ def kept_lines(idle_timeout_s: float) -> tuple[bytes, ...]:
     """
     seconds = int(idle_timeout_s) - 1
     if seconds < 1:
-        return ()
+        return END
     # RFC 9110 section 7.6.1: named in Connection, as it is for the next hop alone.
-    return (b"Connection: keep-alive", b"Keep-Alive: timeout=%d" % seconds)
+    return b"\r\nConnection: keep-alive\r\nKeep-Alive: timeout=%d\r\n\r\n" % seconds
 
 
 def response(
@@ -282,7 +285,7 @@ def response(
     close: bool,
     client_minor: int,
     date_line: bytes,
-    kept: tuple[bytes, ...] = (),
+    kept_end: bytes = END,
 ) -> bytes:
     """A response head for the client, with its final empty line.
 
@@ -291,32 +294,26 @@ def response(
         close: whether we close the connection after this response.
         client_minor: 0 has to be told that the connection is kept, and gets no chunked framing.
         date_line: ``Date: ...``, added where the app sent none (RFC 9110 section 6.6.1).
-        kept: from ``kept_lines``; already in ``head.wire``.
+        kept_end: from ``kept_end``.
     """
-    if client_minor and head.has_date:
-        return head.closing if close else head.wire
-    lines = [head.status_line, *head.lines]
+    wire = head.wire
     if not client_minor and head.is_chunked:
-        lines = [line for line in lines if line[:18].lower() != b"transfer-encoding:"]
+        lines = wire.split(b"\r\n")
+        wire = b"\r\n".join([line for line in lines if line[:18].lower() != b"transfer-encoding:"])
     if not head.has_date:
-        lines.append(date_line)
+        wire += b"\r\n" + date_line
     if close:
-        lines.append(b"Connection: close")
-    elif kept:
-        lines += kept
-    elif not client_minor:
-        lines.append(b"Connection: keep-alive")
-    lines += (b"", b"")
-    return b"\r\n".join(lines)
+        return wire + CLOSING_END
+    if kept_end == END and not client_minor:
+        return wire + b"\r\nConnection: keep-alive\r\n\r\n"
+    return wire + kept_end
 
 
 def interim(head: ResponseHead) -> bytes:
     """A 1xx head for the client; a 101 names what it switches to (RFC 9110 section 15.2.2)."""
-    lines = [head.status_line, *head.lines]
     if head.status == 101:
-        lines += (b"Connection: Upgrade", b"Upgrade: " + (head.upgrade or b""))
-    lines += (b"", b"")
-    return b"\r\n".join(lines)
+        return b"%b\r\nConnection: Upgrade\r\nUpgrade: %b\r\n\r\n" % (head.wire, head.upgrade or b"")
+    return head.wire + END
 
 
 def _element(ip: bytes, host: bytes, proto: bytes) -> bytes:

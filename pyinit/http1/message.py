@@ -152,9 +152,8 @@ class ResponseHead:
 
     Attributes:
         status: 100 to 599.
-        minor: of the app's version.
-        lines: the end-to-end field lines, in order.
-        status_line: ours, HTTP/1.1, with the app's status and reason.
+        wire: our status line, HTTP/1.1 with the app's status and reason, and the end-to-end field lines in order. What
+            goes behind them (see forward.END) is each connection's own, and so is a Date where the app sent none.
         content_length: None where there is no Content-Length.
         is_chunked: never together with content_length.
         keep_alive: whether the app will take another request on this connection.
@@ -162,15 +161,12 @@ class ResponseHead:
         upgrade: what a 101 switches to; None without an Upgrade field.
         has_date: whether a Date came along.
         is_event_stream: whether, as an answer to a GET, it is one that can be followed (see http1.sse).
-        wire: the whole head as it goes to an HTTP/1.1 client that is kept; with Date where the app sent it.
-        closing: the same to one that is not kept.
         plain_bytes: of the body that follows, where one of the two is what goes out and the app's connection is kept,
             unless the request has it otherwise; None where there is more to it.
         is_plain_chunked: the same, of one whose body is chunked and is no event stream.
     """
 
     __slots__ = (
-        "closing",
         "content_length",
         "has_date",
         "is_chunked",
@@ -178,19 +174,14 @@ class ResponseHead:
         "is_plain_chunked",
         "keep_alive",
         "keep_alive_s",
-        "lines",
-        "minor",
         "plain_bytes",
         "status",
-        "status_line",
         "upgrade",
         "wire",
     )
 
     status: int
-    minor: int
-    lines: list[bytes]
-    status_line: bytes
+    wire: bytes
     content_length: int | None
     is_chunked: bool
     keep_alive: bool
@@ -198,10 +189,13 @@ class ResponseHead:
     upgrade: bytes | None
     has_date: bool
     is_event_stream: bool
-    wire: bytes
-    closing: bytes
     plain_bytes: int | None
     is_plain_chunked: bool
+
+    @property
+    def lines(self) -> list[bytes]:
+        """The end-to-end field lines one by one. Off the hot path: they are split anew each time."""
+        return self.wire.split(b"\r\n")[1:]
 
     def __repr__(self) -> str:
         return f"ResponseHead({self.status}, {len(self.lines)} fields)"

@@ -28,17 +28,13 @@ _SPECIAL = HOP_BY_HOP | {b"content-length", b"transfer-encoding", b"upgrade", b"
 class ResponseParser:
     """Judges response heads; remembers them whole: an app's repeat until its Date moves on. And lines, for the others.
 
-    Args:
-        kept_lines: what a client that is kept is told, in ``wire``; see forward.kept_lines.
-
     Attributes:
         known: heads that were judged, by their bytes without the final empty line: KNOWN_HEAD_BYTES of them at most.
     """
 
-    __slots__ = ("_kept_lines", "_last", "_last_block", "_plain", "_sights", "known")
+    __slots__ = ("_last", "_last_block", "_plain", "_sights", "known")
 
-    def __init__(self, kept_lines: tuple[bytes, ...] = ()) -> None:
-        self._kept_lines = kept_lines
+    def __init__(self) -> None:
         self._plain: set[bytes] = set()
         self._sights: set[int] = (
             set()
@@ -66,7 +62,7 @@ class ResponseParser:
             return self._last
         if len(self._plain) >= _KNOWN_LINES_MAX:
             self._plain.clear()
-        head = _parse_response(block, self._kept_lines, self._plain)
+        head = _parse_response(block, self._plain)
         if len(block) <= KNOWN_HEAD_BYTES:
             self._last_block, self._last = block, head
             self._see(block, head)
@@ -85,8 +81,8 @@ class ResponseParser:
         self._sights.add(sight)
 
 
-def _parse_response(  # noqa: C901, PLR0912, PLR0915  one branch per field
-    block: bytes, kept_lines: tuple[bytes, ...], plain: set[bytes]
+def _parse_response(  # noqa: C901, PLR0912  one branch per field
+    block: bytes, plain: set[bytes]
 ) -> ResponseHead:
     lines = block.split(b"\r\n")
     status_line = lines.pop(0)
@@ -94,12 +90,11 @@ def _parse_response(  # noqa: C901, PLR0912, PLR0915  one branch per field
     if match is None:
         raise ProtocolError("a malformed status line (RFC 9112 section 4)", 502)
     head = ResponseHead()
-    head.minor = 0 if match[1] == b"0" else 1
+    is_1_0 = match[1] == b"0"
     head.status = int(match[2])
-    head.status_line = b"HTTP/1.1 " + match[2] + b" " + (match[3] or b"")
     head.content_length = head.keep_alive_s = head.upgrade = None
     head.is_chunked = head.has_date = False
-    head.keep_alive = head.minor == 1
+    head.keep_alive = not is_1_0
     # RFC 9110 section 8.6, RFC 9112 section 6.1: neither in 1xx and 204. Node leaves them out, others not.
     is_bodiless = head.status < 200 or head.status == 204
     options: list[bytes] = []
@@ -137,7 +132,7 @@ def _parse_response(  # noqa: C901, PLR0912, PLR0915  one branch per field
             head.upgrade = value
     if head.is_chunked and head.content_length is not None:
         raise ProtocolError("Content-Length beside Transfer-Encoding (RFC 9112 section 6.1)", 502)
-    if head.is_chunked and head.minor == 0:
+    if head.is_chunked and is_1_0:
         raise ProtocolError("Transfer-Encoding in HTTP/1.0 (RFC 9112 section 6.1)", 502)
     if b"close" in options:
         head.keep_alive = False
@@ -157,9 +152,7 @@ def _parse_response(  # noqa: C901, PLR0912, PLR0915  one branch per field
         # RFC 9110 section 15.5.22: this one has to say what to upgrade to.
         kept += (b"Upgrade: " + head.upgrade, b"Connection: upgrade")
     head.is_event_stream = head.status == 200 and head.content_length is None and is_event_stream(kept)
-    head.lines = kept
-    head.wire = b"\r\n".join([head.status_line, *kept, *kept_lines, b"", b""])
-    head.closing = b"\r\n".join([head.status_line, *kept, b"Connection: close", b"", b""])
+    head.wire = b"\r\n".join([b"HTTP/1.1 %b %b" % (match[2], match[3] or b""), *kept])
     _judge_plain(head)
     return head
 

@@ -375,11 +375,11 @@ class Exchange:
         now_s = server.now_s()
         keep = request.keep_alive
         # First of all: what follows is done while the client reads.
-        out, body = head.wire if keep else head.closing, data[at:]
+        head_end, body = server.kept_end if keep else forward.CLOSING_END, data[at:]
         if len(body) <= _JOIN_BYTES:
-            downstream.transport.write(out + body)
+            downstream.transport.write(b"".join((head.wire, head_end, body)))
         else:
-            downstream.transport.writelines([out, body])
+            downstream.transport.writelines((head.wire, head_end, body))
         stats = server.stats
         stats.answered_at_once(head.status, now_s - self._waiting_since_s, now_s - self.began_s)
         stats.bytes_out += len(body)
@@ -439,7 +439,7 @@ class Exchange:
             close=close,
             client_minor=request.minor,
             date_line=b"" if head.has_date else server.date_line(),
-            kept=server.kept_lines,
+            kept_end=server.kept_end,
         )
         stats = server.stats
         stats.responses[head.status // 100] += 1

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pyinit.drain.outcomes import Outcomes
 from pyinit.drain.tracker import Tracker
 from pyinit.errors import PyinitError, UpstreamConnectError, UpstreamTimeout
-from pyinit.http1.forward import kept_lines
+from pyinit.http1.forward import kept_end
 from pyinit.http1.probes import is_health_probe
 from pyinit.http1.request import RequestParser
 from pyinit.http1.response import ResponseParser
@@ -74,8 +74,8 @@ class ProxyServer:
         self.stats = Stats()
         self.outcomes = Outcomes()
         self.requests = RequestParser(config.fields_max)
-        self.kept_lines = kept_lines(config.idle_timeout_s)
-        self.responses = ResponseParser(self.kept_lines)
+        self.kept_end = kept_end(config.idle_timeout_s)
+        self.responses = ResponseParser()
         self.pool: Pool[Upstream] = Pool(is_fifo=config.pool_is_fifo)
         self.connections: Tracker[Downstream] = Tracker(self._check_quiet)
         self.upstreams: set[Upstream] = set()

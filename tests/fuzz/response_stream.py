@@ -119,7 +119,7 @@ def _check_client(got: Read, method: bytes) -> None:
             got.is_whole or got.is_until_close or (not client_minor and head.is_chunked)
         )
     interim = b"".join([forward.interim(it) for it in got.interim])
-    out = interim + head.wire + got.body
+    out = interim + head.wire + forward.END + got.body
     if method == b"HEAD" or len(out) > _H11_HEAD_MAX_BYTES:
         return  # httptools has no way to say that a HEAD was sent
     node = Llhttp()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyinit.http1.forward import MODES, Forwarder, interim, kept_lines, response
+from pyinit.http1.forward import MODES, Forwarder, interim, kept_end, response
 from pyinit.http1.message import RequestHead, ResponseHead
 from pyinit.http1.request import RequestParser
 from pyinit.http1.response import ResponseParser
@@ -458,24 +458,23 @@ def test_a_response_head(lines: list[bytes], minor: int, expected: list[bytes], 
 @pytest.mark.parametrize(
     ("idle_timeout_s", "expected"),
     [
-        (75.0, (b"Connection: keep-alive", b"Keep-Alive: timeout=74")),
-        (620.0, (b"Connection: keep-alive", b"Keep-Alive: timeout=619")),
-        (2.9, (b"Connection: keep-alive", b"Keep-Alive: timeout=1")),
-        (1.9, ()),
-        (0.5, ()),
+        (75.0, b"\r\nConnection: keep-alive\r\nKeep-Alive: timeout=74\r\n\r\n"),
+        (620.0, b"\r\nConnection: keep-alive\r\nKeep-Alive: timeout=619\r\n\r\n"),
+        (2.9, b"\r\nConnection: keep-alive\r\nKeep-Alive: timeout=1\r\n\r\n"),
+        (1.9, b"\r\n\r\n"),
+        (0.5, b"\r\n\r\n"),
     ],
 )
-def test_what_a_kept_client_is_told(idle_timeout_s: float, expected: tuple[bytes, ...]) -> None:
-    assert kept_lines(idle_timeout_s) == expected
+def test_what_a_kept_client_is_told(idle_timeout_s: float, expected: bytes) -> None:
+    assert kept_end(idle_timeout_s) == expected
 
 
 @pytest.mark.parametrize("minor", [0, 1])
 @pytest.mark.parametrize("lines", [[DATE, b"X: 1"], [b"X: 1", b"Keep-Alive: timeout=5"]])
 @pytest.mark.parametrize("close", [False, True])
 def test_only_a_kept_client_is_told_for_how_long(lines: list[bytes], minor: int, *, close: bool) -> None:
-    kept = kept_lines(75.0)
-    head = ResponseParser(kept).parse(b"\r\n".join([b"HTTP/1.1 200 OK", *lines]))
-    raw = response(head, close=close, client_minor=minor, date_line=DATE, kept=kept)
+    kept = [b"Connection: keep-alive", b"Keep-Alive: timeout=74"]
+    raw = response(answer(*lines), close=close, client_minor=minor, date_line=DATE, kept_end=kept_end(75.0))
     fields = raw.removesuffix(b"\r\n\r\n").split(b"\r\n")[1:]
     assert sorted(fields) == sorted([DATE, b"X: 1", *((b"Connection: close",) if close else kept)])
 

@@ -650,25 +650,21 @@ def test_a_response_that_could_be_read_two_ways_is_refused(raw: bytes, reason: s
             bare(b"HTTP/1.1 200 OK", b"Date: d", b"X-B: 1", b"x-a:2", b"X-B: 3", b"Content-Length: 5"),
             {
                 "status": 200,
-                "minor": 1,
                 "lines": [b"Date: d", b"X-B: 1", b"x-a:2", b"X-B: 3", b"Content-Length: 5"],
-                "status_line": b"HTTP/1.1 200 OK",
                 "content_length": 5,
                 "is_chunked": False,
                 "keep_alive": True,
                 "keep_alive_s": None,
                 "upgrade": None,
                 "has_date": True,
-                "wire": bare(
-                    b"HTTP/1.1 200 OK", b"Date: d", b"X-B: 1", b"x-a:2", b"X-B: 3", b"Content-Length: 5"
-                ),
+                "wire": b"HTTP/1.1 200 OK\r\nDate: d\r\nX-B: 1\r\nx-a:2\r\nX-B: 3\r\nContent-Length: 5",
             },
             id="order, case and repetition of fields stay",
         ),
-        pytest.param(bare(b"HTTP/1.1 404"), {"status_line": b"HTTP/1.1 404 "}, id="a reason may be missing"),
+        pytest.param(bare(b"HTTP/1.1 404"), {"wire": b"HTTP/1.1 404 "}, id="a reason may be missing"),
         pytest.param(
             bare(b"HTTP/1.0 200 caf\xe9"),
-            {"minor": 0, "keep_alive": False, "status_line": b"HTTP/1.1 200 caf\xe9"},
+            {"keep_alive": False, "wire": b"HTTP/1.1 200 caf\xe9"},
             id="HTTP/1.0 is not kept",
         ),
         pytest.param(
@@ -729,7 +725,7 @@ def test_a_response_that_could_be_read_two_ways_is_refused(raw: bytes, reason: s
             {
                 "is_chunked": True,
                 "lines": [b"Transfer-Encoding: chunked"],
-                "wire": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+                "wire": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked",
             },
             id="chunked and a tab, which llhttp would read up to the close",
         ),
@@ -1034,8 +1030,8 @@ def test_a_request_is_read_as_it_was_written(message: Message) -> None:
 def test_a_response_is_read_as_it_was_written(message: Message) -> None:
     head = ResponseParser().parse(message.block)
     if head.status != 204:  # which loses its length and coding
-        assert head.wire == message.block + b"\r\n\r\n"
-        assert facts(ResponseParser().parse(head.wire[:-4])) == facts(head)
+        assert head.wire == message.block
+        assert facts(ResponseParser().parse(head.wire)) == facts(head)
 
 
 @law
