@@ -17,25 +17,21 @@ from pyinit.http1.sse import is_event_stream
 # them would only have every one take memory that the processor has not at hand. Full, the memory is emptied.
 _KNOWN_HEADS_MAX = 512
 KNOWN_HEAD_BYTES = 2048
-# Lines that mean nothing to us: where each of an app's heads is another, by an ETag or an id, most of its lines still
-# come again. Known at the first time, unlike requests': who is not known again is one line in a head.
-_KNOWN_LINES_MAX = 1024
-_KNOWN_LINE_BYTES = 256
-
-_SPECIAL = HOP_BY_HOP | {b"content-length", b"transfer-encoding", b"upgrade", b"date"}
+# Of a line that COMMON_RESPONSE has one of the values of: the line end before it, its name and the colon. Both names
+# happen to be as long.
+_BEFORE_VALUE_BYTES = len(b"\r\nConnection:")
 
 
 class ResponseParser:
-    """Judges response heads; remembers them whole: an app's repeat until its Date moves on. And lines, for the others.
+    """Judges response heads; remembers them whole: an app's repeat until its Date moves on.
 
     Attributes:
         known: heads that were judged, by their bytes without the final empty line: KNOWN_HEAD_BYTES of them at most.
     """
 
-    __slots__ = ("_last", "_last_block", "_plain", "_sights", "known")
+    __slots__ = ("_last", "_last_block", "_sights", "known")
 
     def __init__(self) -> None:
-        self._plain: set[bytes] = set()
         self._sights: set[int] = (
             set()
         )  # hashes of heads: where another's is the same, it is known once too early
@@ -60,9 +56,7 @@ class ResponseParser:
         if self._last is not None and block == self._last_block:
             self._see(block, self._last)
             return self._last
-        if len(self._plain) >= _KNOWN_LINES_MAX:
-            self._plain.clear()
-        head = _parse_response(block, self._plain)
+        head = _common(block) or _any(block)
         if len(block) <= KNOWN_HEAD_BYTES:
             self._last_block, self._last = block, head
             self._see(block, head)
@@ -81,9 +75,44 @@ class ResponseParser:
         self._sights.add(sight)
 
 
-def _parse_response(  # noqa: C901, PLR0912  one branch per field
-    block: bytes, plain: set[bytes]
-) -> ResponseHead:
+def _common(block: bytes) -> ResponseHead | None:
+    """The head of a response as nearly all are, judged in one pass; None for any other, be it right or wrong."""
+    match = abnf.COMMON_RESPONSE.fullmatch(block)
+    if match is None:
+        return None
+    status, connection, close, length, date, keep_alive, timeout, chunked = match.groups()
+    if length is not None and chunked is not None:
+        return None
+    head = ResponseHead()
+    head.status = int(status)
+    if head.status == 204 and (length is not None or chunked is not None):
+        return None
+    head.content_length = None if length is None else int(length)
+    head.is_chunked = chunked is not None
+    head.keep_alive = close is None
+    head.keep_alive_s = None if timeout is None else int(timeout)
+    head.upgrade = None
+    head.has_date = date is not None
+    if connection is not None and keep_alive is not None:
+        head.wire = _without(block, match.span(2), match.span(6))
+    elif connection is not None or keep_alive is not None:
+        at, end = match.span(2 if keep_alive is None else 6)
+        head.wire = block[: at - _BEFORE_VALUE_BYTES] + block[end:]
+    else:
+        head.wire = block
+    _judge_plain(head)
+    return head
+
+
+def _without(block: bytes, one: tuple[int, int], other: tuple[int, int]) -> bytes:
+    """A head without two lines, each told by its value."""
+    if one > other:
+        one, other = other, one
+    between = block[one[1] : other[0] - _BEFORE_VALUE_BYTES]  # nothing, as Node sends them
+    return block[: one[0] - _BEFORE_VALUE_BYTES] + between + block[other[1] :]
+
+
+def _any(block: bytes) -> ResponseHead:  # noqa: C901, PLR0912  one branch per field
     lines = block.split(b"\r\n")
     status_line = lines.pop(0)
     match = abnf.STATUS_LINE.fullmatch(status_line)
@@ -100,15 +129,8 @@ def _parse_response(  # noqa: C901, PLR0912  one branch per field
     options: list[bytes] = []
     kept = []
     for line in lines:
-        if line in plain:
-            kept.append(line)
-            continue
         name, value = name_and_value(line)
-        if name not in _SPECIAL:
-            kept.append(line)
-            if len(line) <= _KNOWN_LINE_BYTES:
-                plain.add(line)
-        elif name == b"content-length":
+        if name == b"content-length":
             if head.content_length is not None:
                 raise ProtocolError("Content-Length is given twice (RFC 9112 section 6.3)", 502)
             head.content_length = content_length(value)
@@ -130,6 +152,8 @@ def _parse_response(  # noqa: C901, PLR0912  one branch per field
             kept.append(line)
         elif name == b"upgrade":
             head.upgrade = value
+        elif name not in HOP_BY_HOP:
+            kept.append(line)
     if head.is_chunked and head.content_length is not None:
         raise ProtocolError("Content-Length beside Transfer-Encoding (RFC 9112 section 6.1)", 502)
     if head.is_chunked and is_1_0:
@@ -151,14 +175,14 @@ def _parse_response(  # noqa: C901, PLR0912  one branch per field
     if head.status == 426 and head.upgrade:
         # RFC 9110 section 15.5.22: this one has to say what to upgrade to.
         kept += (b"Upgrade: " + head.upgrade, b"Connection: upgrade")
-    head.is_event_stream = head.status == 200 and head.content_length is None and is_event_stream(kept)
     head.wire = b"\r\n".join([b"HTTP/1.1 %b %b" % (match[2], match[3] or b""), *kept])
     _judge_plain(head)
     return head
 
 
 def _judge_plain(head: ResponseHead) -> None:
-    """See ResponseHead; bodies as framing.response_body has them."""
+    """What follows from the rest; see ResponseHead. Bodies as framing.response_body has them."""
+    head.is_event_stream = head.status == 200 and head.content_length is None and is_event_stream(head)
     has_body = head.status not in (204, 304)
     is_plain = head.status >= 200 and head.keep_alive and head.has_date
     head.plain_bytes = None

@@ -23,9 +23,13 @@ from __future__ import annotations
 
 import re
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from pyinit.http1.body import ChunkedBody, UntilCloseBody
 from pyinit.http1.fields import name_and_value
+
+if TYPE_CHECKING:
+    from pyinit.http1.message import ResponseHead
 
 EVENT_STREAM = b"text/event-stream"
 
@@ -64,14 +68,16 @@ def _is_refusal(parameter: bytes) -> bool:
     return parameter.startswith(b"q=") and _ZERO_WEIGHT.fullmatch(parameter[2:]) is not None
 
 
-def is_event_stream(lines: list[bytes]) -> bool:
+def is_event_stream(head: ResponseHead) -> bool:
     """Whether a response's fields are those of an event stream that can be followed: in no content coding.
 
     Args:
-        lines: field lines that passed every check.
+        head: of which only ``wire`` is looked at.
     """
+    if EVENT_STREAM not in head.wire.lower():
+        return False
     found = []
-    for line in lines:
+    for line in head.lines:
         if line[:8].lower() != b"content-":
             continue
         name, value = name_and_value(line)

@@ -917,36 +917,6 @@ def test_a_response_head_that_comes_once_is_not_kept() -> None:
     assert not parser.known
 
 
-def test_the_lines_that_a_response_parser_remembers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(response_module, "_KNOWN_LINES_MAX", 3)
-    parser = ResponseParser()
-    for number in range(10):
-        parser.parse(b"HTTP/1.1 200 OK\r\nX: %d\r\nY: %b" % (number, b"a" * 300))
-        assert 1 <= len(parser._plain) <= 3
-
-
-@law
-@given(messages=st.lists(responses() | st.just(Message(b"HTTP/1.1 200 OK", ((b"A", b"b"), (b"C", b"d"))))))
-def test_a_response_is_read_alike_by_who_knows_its_lines(messages: list[Message]) -> None:
-    parser = ResponseParser()
-    for message in messages:
-        lines = message.block.split(b"\r\n")
-        for block in (
-            message.block,
-            b"\r\n".join([*lines, b"X: 1"]),
-            b"\r\n".join([*lines, b"Connection: a, x"]),
-        ):
-            assert facts(parser.parse(block)) == facts(ResponseParser().parse(block))
-
-
-@pytest.mark.parametrize("line", [b"X", b"X : 1", b" X: 1", b"X: 1\x00", b"X: 1\n"])
-def test_a_known_line_of_a_response_is_no_licence_for_one_like_it(line: bytes) -> None:
-    parser = ResponseParser()
-    parser.parse(b"HTTP/1.1 200 OK\r\nX: 1")
-    with pytest.raises(ProtocolError):
-        parser.parse(b"HTTP/1.1 200 OK\r\nX: 1\r\n" + line)
-
-
 def test_many_hop_by_hop_lines_are_removed_at_once() -> None:
     """One by one, 990 of them in 15 KB took 9 ms. Counted in lines compared, as a clock would tell of the machine."""
 
