@@ -17,6 +17,8 @@ from pyinit.http1.sse import is_event_stream
 # them would only have every one take memory that the processor has not at hand. Full, the memory is emptied.
 _KNOWN_HEADS_MAX = 512
 KNOWN_HEAD_BYTES = 2048
+# What is remembered of heads that came once: 4 KiB where a set of as many hashes has 32.
+_SIGHTS = 512
 # Of a line that COMMON_RESPONSE has one of the values of: the line end before it, its name and the colon. Both names
 # happen to be as long.
 _BEFORE_VALUE_BYTES = len(b"\r\nConnection:")
@@ -32,9 +34,8 @@ class ResponseParser:
     __slots__ = ("_last", "_last_block", "_sights", "known")
 
     def __init__(self) -> None:
-        self._sights: set[int] = (
-            set()
-        )  # hashes of heads: where another's is the same, it is known once too early
+        # Hashes of heads, each at its own place: where another's is the same, that one is known once too early.
+        self._sights = [0] * _SIGHTS
         self._last_block = b""  # as one is asked for twice where its body has not all come
         self._last: ResponseHead | None = None
         self.known: dict[bytes, ResponseHead] = {}
@@ -54,8 +55,8 @@ class ResponseParser:
         if head is not None:
             return head
         if self._last is not None and block == self._last_block:
-            self._see(block, self._last)
-            return self._last
+            head, self._last = self._last, None  # a third time is another head's, and counts as one
+            return head
         head = _common(block) or _any(block)
         if len(block) <= KNOWN_HEAD_BYTES:
             self._last_block, self._last = block, head
@@ -64,15 +65,13 @@ class ResponseParser:
 
     def _see(self, block: bytes, head: ResponseHead) -> None:
         sight = hash(block)
-        if sight in self._sights:
-            self._sights.discard(sight)
-            if len(self.known) >= _KNOWN_HEADS_MAX:
-                self.known.clear()
-            self.known[block] = head
+        at = sight % _SIGHTS
+        if self._sights[at] != sight:
+            self._sights[at] = sight
             return
-        if len(self._sights) >= _KNOWN_HEADS_MAX:
-            self._sights.clear()
-        self._sights.add(sight)
+        if len(self.known) >= _KNOWN_HEADS_MAX:
+            self.known.clear()
+        self.known[block] = head
 
 
 def _common(block: bytes) -> ResponseHead | None:
@@ -108,8 +107,10 @@ def _without(block: bytes, one: tuple[int, int], other: tuple[int, int]) -> byte
     """A head without two lines, each told by its value."""
     if one > other:
         one, other = other, one
-    between = block[one[1] : other[0] - _BEFORE_VALUE_BYTES]  # nothing, as Node sends them
-    return block[: one[0] - _BEFORE_VALUE_BYTES] + between + block[other[1] :]
+    before, between, behind = one[0] - _BEFORE_VALUE_BYTES, other[0] - _BEFORE_VALUE_BYTES, other[1]
+    if one[1] == between:  # as Node sends them
+        return block[:before] + block[behind:]
+    return block[:before] + block[one[1] : between] + block[behind:]
 
 
 def _any(block: bytes) -> ResponseHead:  # noqa: C901, PLR0912  one branch per field
