@@ -40,7 +40,7 @@ _VALUES = (
 
 
 def facts(head: ResponseHead) -> dict[str, object]:
-    return {name: getattr(head, name) for name in ResponseHead.__slots__}
+    return {name: getattr(head, name) for name in dir(head) if not name.startswith("_")}
 
 
 @st.composite
