@@ -22,7 +22,8 @@ from proxy_app import EVENT, FRAME_PAYLOAD_BYTES, MIB
 _AT_ONCE = 100
 _PATIENCE_S = 60.0
 _READ_BYTES = 64 * 1024
-_FIELDS = b"Host: shop.example.com\r\nUser-Agent: Mozilla/5.0\r\nX-Forwarded-For: 203.0.113.77\r\n"
+# An address for each connection, of the block that RFC 2544 has for benchmarks.
+_FIELDS = b"Host: shop.example.com\r\nUser-Agent: Mozilla/5.0\r\nX-Forwarded-For: 198.18.%d.%d\r\n"
 _EVENTS = b"GET /events HTTP/1.1\r\n" + _FIELDS + b"Accept: text/event-stream\r\n\r\n"
 _IDLE = b"GET /api/items/1 HTTP/1.1\r\n" + _FIELDS + b"\r\n"
 _SLOW = b"GET /slow HTTP/1.1\r\n" + _FIELDS + b"\r\n"
@@ -52,18 +53,18 @@ class Clients:
         self._poll = select.epoll()
         self._socks: dict[int, socket.socket] = {}
         for begun in range(0, count, _AT_ONCE):
-            self._open(min(_AT_ONCE, count - begun))
+            self._open(range(begun, min(count, begun + _AT_ONCE)))
 
-    def _open(self, count: int) -> None:
+    def _open(self, numbers: range) -> None:
         request, has_begun = _KINDS[self._kind]
         opened = {}
-        for _ in range(count):
+        for number in numbers:
             sock = socket.socket()
             if self._kind == "slow":
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             sock.settimeout(_PATIENCE_S)
             sock.connect(self._address)
-            sock.sendall(request)
+            sock.sendall(request % divmod(number, 256))
             opened[sock.fileno()] = sock
         for fd, sock in opened.items():
             answer = b""

@@ -1,19 +1,25 @@
--- wrk's requests for proxy_cost.py: wrk ... -- KIND TARGET BODY_BYTES
+-- wrk's requests for proxy_cost.py: wrk ... -- KIND TARGET BODY_BYTES RUN
 --
 -- browser: what Chrome sends, as an AWS load balancer passes it on; X-Amzn-Trace-Id is another in every request, and
 -- targets go round where TARGET ends with a slash. same: these headers with nothing that changes. close: as browser, with
 -- Connection: close. post: as browser, with a body.
+--
+-- A load balancer has many clients on few connections: 64 are there at a time and ask in turns, each 8 times, on
+-- whatever connection is free; then another comes, with an address that was not there before. RUN, a number below 2^17,
+-- is where the addresses begin, so that what was kept of the run before is of no use.
 
 local ITEMS = 16
-local before, after, tail, fixed, target, count, goes_round
+local CLIENTS_AT_A_TIME, REQUESTS_OF_A_CLIENT = 64, 8
+local ADDRESSES = 131072 -- of 198.18.0.0/15, which RFC 2544 has for benchmarks
+local before, middle, after, tail, fixed, target, count, run, goes_round
 
 function init(arguments)
   local kind
   kind, target = arguments[1], arguments[2]
   local body = string.rep("x", tonumber(arguments[3]))
+  run = tonumber(arguments[4])
   local headers = {
     "Host: shop.example.com",
-    "X-Forwarded-For: 203.0.113.77",
     "X-Forwarded-Proto: https",
     "X-Forwarded-Port: 443",
     'sec-ch-ua: "Chromium";v="130", "Google Chrome";v="130", "Not?A_Brand";v="99"',
@@ -35,17 +41,25 @@ function init(arguments)
     table.insert(headers, "Content-Length: " .. #body)
   end
   before = (kind == "post" and "POST " or "GET ") .. target
-  after = " HTTP/1.1\r\n" .. table.concat(headers, "\r\n") .. "\r\nX-Amzn-Trace-Id: Root=1-673b2f5c-"
+  middle = " HTTP/1.1\r\nX-Forwarded-For: "
+  after = "\r\n" .. table.concat(headers, "\r\n") .. string.format("\r\nX-Amzn-Trace-Id: Root=1-%08x-", run)
   tail = "\r\n\r\n" .. (kind == "post" and body or "")
   count = 0
-  if kind == "same" then fixed = before .. after .. string.format("%024x", 0) .. tail end
+  if kind == "same" then fixed = before .. middle .. "198.18.0.1" .. after .. string.format("%024x", 0) .. tail end
   goes_round = string.sub(target, -1) == "/" and target ~= "/"
+end
+
+local function address()
+  local asked = math.floor(count / (CLIENTS_AT_A_TIME * REQUESTS_OF_A_CLIENT))
+  local client = (run + asked * CLIENTS_AT_A_TIME + count % CLIENTS_AT_A_TIME) % ADDRESSES
+  return string.format("198.%d.%d.%d", 18 + math.floor(client / 65536), math.floor(client / 256) % 256, client % 256)
 end
 
 function request()
   if fixed then return fixed end
   count = count + 1
-  return before .. (goes_round and count % ITEMS or "") .. after .. string.format("%024x", count) .. tail
+  local item = goes_round and count % ITEMS or ""
+  return before .. item .. middle .. address() .. after .. string.format("%024x", count) .. tail
 end
 
 function done(summary, latency)

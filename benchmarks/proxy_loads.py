@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from proxy_usage import cpu_ns
 _HERE = Path(__file__).parent
 _CLIENTS = str(_HERE / "proxy_clients.py")
 _PATIENCE_S = 60
+# Addresses that proxy_load.lua's clients have.
+_RUNS = 131_072
 KIB = 1024
 MIB = 1024 * KIB
 
@@ -130,9 +133,14 @@ def _by_wrk(load: Load, address: tuple[str, int], pid: int, seconds: float, comm
         "10s",
     ]
     words += ["-s", str(_HERE / "proxy_load.lua"), f"http://{address[0]}:{address[1]}", "--"]
-    words += [load.kind, load.target, str(load.body_bytes)]
+    words += [load.kind, load.target, str(load.body_bytes), str(random.randrange(_RUNS))]
     before_ns = cpu_ns(pid)
-    done = subprocess.run(words, capture_output=True, text=True, timeout=seconds + _PATIENCE_S, check=False)
+    try:
+        done = subprocess.run(
+            words, capture_output=True, text=True, timeout=seconds + _PATIENCE_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise LoadError(f"wrk had not ended {_PATIENCE_S} s after its time") from None
     used_ns = cpu_ns(pid) - before_ns
     _, found, figures = done.stdout.partition("figures ")
     if not found:

@@ -1,9 +1,14 @@
 """``benchmarks/proxy_cost.py`` measures what it says: every section once, with tiny counts."""
 
+import asyncio
+import contextlib
 import json
+import os
 import re
 import subprocess
 import sys
+from collections import Counter
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +136,44 @@ class TestProfile:
         if "system calls per unit" in printed:
             assert float(calls["read"]) >= 2
         assert "`proxy/exchange.py:" in printed
+
+
+class TestRequests:
+    """proxy_load.lua."""
+
+    def test_a_client_asks_eight_times_and_then_another_comes(self) -> None:
+        """One address for all would have every verdict about it hit; one for each request, none."""
+        if reason := proxy_loads.missing():
+            pytest.skip(reason)
+        heads = asyncio.run(_heads_of_two_runs())
+        clients = Counter(head.partition("X-Forwarded-For: ")[2].partition("\r\n")[0] for head in heads)
+        traces = {head.rpartition("X-Amzn-Trace-Id: ")[2] for head in heads}
+        assert len(traces) == len(heads)
+        assert Counter(clients.values()).most_common(1)[0][0] == 8
+        assert len(clients) > len(heads) / 10
+        assert all(ip_address(client) in ip_network("198.18.0.0/15") for client in clients)
+
+
+async def _heads_of_two_runs() -> list[str]:
+    heads: list[str] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError), contextlib.closing(writer):
+            while True:
+                heads.append((await reader.readuntil(b"\r\n\r\n")).decode())
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        for _ in range(2):
+            await asyncio.to_thread(
+                proxy_loads.measure,
+                proxy_loads.LOADS[0],
+                server.sockets[0].getsockname(),
+                os.getpid(),
+                seconds=1,
+                command=[],
+            )
+    return heads
 
 
 class TestUsage:
