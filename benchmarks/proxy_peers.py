@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from storm_peers import APPS, Peer, Site, written
 from storm_places import CONDITIONS, Place
@@ -22,6 +23,31 @@ if TYPE_CHECKING:
     from measuring import Installation
 
 _BESIDE = Path(sys.executable).parent
+
+
+class Cores(NamedTuple):
+    """Where what runs; None where there is one processor only."""
+
+    proxy: str | None
+    rest: str | None
+    third: str | None
+
+    @property
+    def load_command(self) -> list[str]:
+        """In front of a load's own."""
+        return ["taskset", "-c", self.rest] if self.rest else []
+
+    @property
+    def third_command(self) -> list[str]:
+        """The same, on a third core."""
+        return ["taskset", "-c", self.third] if self.third else []
+
+
+def cores() -> Cores:
+    """Of those that this process may use."""
+    allowed = [str(one) for one in sorted(os.sched_getaffinity(0))]
+    proxy, rest, third, *_ = [*allowed, None, None, None] if len(allowed) > 1 else [None] * 3
+    return Cores(proxy, rest, third)
 
 
 class Pinned(Place):
@@ -46,21 +72,26 @@ def control_name(port: int) -> str:
 
 
 def pyinit(installation: Installation, *, workers: int = 1, name: str = "pyinit", note: str = "") -> Peer:
-    """As a sidecar has it, the proxy alone.
+    """As a sidecar has it, the proxy alone. Its title has the form that it says it has, pure or compiled.
 
     Args:
         installation: whose.
         workers: how many processes of it.
         name: on the command line.
-        note: behind its name, in the table.
+        note: behind its name and form, in the table; none where it is the form.
     """
+    said = subprocess.run([installation.pyinit, "--version"], capture_output=True, text=True, check=True)
+    _, has_form, form = said.stdout.strip().partition(" (")
+    notes = [form.rstrip(")")] if has_form else []
+    notes += [note] if note and note not in notes else []
 
     def words(site: Site) -> list[str]:
         addresses = ["--listen", f"{site.host}:{site.port}", "--upstream", f"{site.host}:{site.app_port}"]
         more = ["--control", control_name(site.port)]
         return [*addresses, "--workers", str(workers), "--platform", "docker", *more]
 
-    return Peer(name, "pyinit {}" + note, installation.pyinit, words, needs_node=False)
+    title = f"pyinit {{}} ({', '.join(notes)})" if notes else "pyinit {}"
+    return Peer(name, title, installation.pyinit, words, needs_node=False)
 
 
 _NGINX = """\

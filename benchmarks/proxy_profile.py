@@ -31,9 +31,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from measuring import ROOT, Installation, machine, say, table
-from proxy_cost import PACKAGES, Cores, cores
+from proxy_cost import PACKAGES
 from proxy_loads import LOADS, Figures, Load, measure, missing
-from proxy_peers import APP, OTHERS, Pinned, nginx, pyinit
+from proxy_peers import APP, OTHERS, Cores, Pinned, cores, nginx, pyinit
 from proxy_usage import split_ns, tree
 from storm_peers import Peer, Site
 

@@ -9,13 +9,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from measuring import spread, table
+import proxy_targets
+from measuring import say, spread, table
 from proxy_loads import LOADS, MIB, Figures, Load
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from storm_peers import Peer
 
-MEASURE = "nginx"
+_MEASURES = ("nginx", "haproxy")
 # Read on white and on black alike: GitHub shows a picture on the page's own ground.
 _TEXT = "#7d8590"
 _OURS, _OTHERS = "#2f81f7", "#d55e00"
@@ -31,6 +33,7 @@ class Report:
         machine: what it ran on.
         plan: how long and how often.
         titles: of proxies, by name.
+        ours: names of the pyinits with one worker, whose targets are looked at.
         loads: figures by load and proxy.
         shared: requests a second, one processor for the proxy and Node.
         apart: the same, a processor for each.
@@ -44,6 +47,7 @@ class Report:
     machine: str
     plan: dict[str, float]
     titles: dict[str, str] = field(default_factory=dict)
+    ours: list[str] = field(default_factory=list)
     loads: dict[str, dict[str, list[Figures]]] = field(default_factory=dict)
     shared: Rates = field(default_factory=dict)
     apart: Rates = field(default_factory=dict)
@@ -56,6 +60,18 @@ class Report:
     def add(self, load: str, title: str, figures: Figures) -> None:
         """One measurement under a load."""
         self.loads.setdefault(load, {}).setdefault(title, []).append(figures)
+
+    def title_of(self, peer: Peer) -> str:
+        """In the tables; it is asked for its version once."""
+        if peer.name not in self.titles:
+            self.titles[peer.name] = peer.full_title()
+        return self.titles[peer.name]
+
+    def note(self, text: str) -> None:
+        """Said at once, and with the tables; once."""
+        if text not in self.notes:
+            self.notes.append(text)
+            say(text)
 
     def save(self, path: Path) -> None:
         """As JSON."""
@@ -78,27 +94,31 @@ class Report:
         """All tables, as Markdown."""
         parts = [f"{self.machine}; {_plan(self.plan)}; took {self.took_s / 60:.1f} min", *self._notes()]
         requests = [load for load in LOADS if load.unit == "request"]
+        parts += _section("CPU, against the targets", proxy_targets.cost(self) if self.loads else "")
         for title, loads in (
             ("CPU per request, microseconds", requests),
             ("CPU per MiB, event or message, microseconds", [load for load in LOADS if load not in requests]),
         ):
             if any(load.name in self.loads for load in loads):
-                parts += [f"### {title}", self._cpu(loads)]
+                parts += _section(title, self._cpu(loads))
         if "one" in self.loads:
-            parts += ["### Latency at one connection, microseconds", self._latency()]
-        for title, rates in (
-            ("Requests a second, Node hello world and proxy sharing one core", self.shared),
-            ("Requests a second, Node hello world and proxy on a core each", self.apart),
+            title = "Latency at one connection, microseconds"
+            parts += _section(title, proxy_targets.latency(self), self._latency())
+        for title, rates, is_shared in (
+            ("Requests a second, Node hello world and proxy sharing one core", self.shared, True),
+            ("Requests a second, Node hello world and proxy on a core each", self.apart, False),
         ):
             if rates:
-                parts += [f"### {title}", _rates(rates)]
+                held = proxy_targets.rates(self, rates, is_shared=is_shared)
+                parts += _section(title, held, _rates(rates, self.titles.get("hello", "")))
         if self.workers:
-            parts += ["### Workers: load, app and proxy on all cores", self._workers()]
+            parts += _section("Workers: load, app and proxy on all cores", self._workers())
         if self.memory:
-            parts += ["### Memory, MiB", self._memory()]
+            parts += _section("Memory, MiB", proxy_targets.memory(self), self._memory())
         if self.starts:
             rows = [(title, spread(values)) for title, values in self.starts.items()]
-            parts += ["### Start, milliseconds", table(("", "median (least to most)"), rows)]
+            plain = table(("", "median (least to most)"), rows)
+            parts += _section("Start, milliseconds", proxy_targets.start(self), plain)
         return "\n\n".join(parts) + "\n"
 
     def _notes(self) -> list[str]:
@@ -107,7 +127,7 @@ class Report:
     def _cpu(self, loads: list[Load]) -> str:
         loads = [load for load in loads if load.name in self.loads]
         titles = list(dict.fromkeys(title for load in loads for title in self.loads[load.name]))
-        peer = self.titles.get(MEASURE, "")
+        peers = [self.titles.get(name, "") for name in _MEASURES]
         rows = []
         for title in titles:
             if title == self.titles.get("direct"):
@@ -115,9 +135,10 @@ class Report:
             cells = [title]
             for load in loads:
                 by_title = self.loads[load.name]
-                cells.append(_cost(by_title.get(title, []), by_title.get(peer, [])))
+                cells.append(_cost(by_title.get(title, []), [by_title.get(peer, []) for peer in peers]))
             rows.append(cells)
-        return table(("", *(_head(load) for load in loads)), rows)
+        told = "median (least to most); of nginx's, of HAProxy's"
+        return table((told, *(_head(load) for load in loads)), rows)
 
     def _latency(self) -> str:
         by_title = self.loads["one"]
@@ -150,8 +171,13 @@ class Report:
         rows = [
             (title, *(f"{by_state[state] / MIB:.1f}" if state in by_state else "" for state in states))
             for title, by_state in self.memory.items()
+            if by_state
         ]
         return table(("", *states), rows)
+
+
+def _section(title: str, *tables: str) -> list[str]:
+    return [f"### {title}", *tables] if any(tables) else []
 
 
 def _plan(plan: dict[str, float]) -> str:
@@ -163,20 +189,22 @@ def _head(load: Load) -> str:
     return f"{load.title}{per} ({load.connections:,})"
 
 
-def _cost(several: list[Figures], peers: list[Figures]) -> str:
+def _cost(several: list[Figures], peers: list[list[Figures]]) -> str:
     if not several:
         return "-"
     values = [one.cpu_us for one in several]
-    ratio = f", {_median(values) / _median([one.cpu_us for one in peers]):.2f} x" if peers else ""
+    ratios = [
+        f"{_median(values) / _median([one.cpu_us for one in peer]):.2f}" if peer else "-" for peer in peers
+    ]
     errors = sum(one.errors for one in several)
-    return _spread(values) + ratio + (f", {errors} errors" if errors else "")
+    return f"{_spread(values)}; {', '.join(ratios)}" + (f", {errors} errors" if errors else "")
 
 
-def _rates(rates: Rates) -> str:
-    """The first is Node alone."""
-    alone = _median(next(iter(rates.values())))
+def _rates(rates: Rates, hello: str) -> str:
+    """By title; hello is Node's, alone."""
+    alone = rates.get(hello)
     rows = [
-        (title, _spread(values, digits=0), f"{_median(values) / alone:.2f}")
+        (title, _spread(values, digits=0), f"{_median(values) / _median(alone):.2f}" if alone else "")
         for title, values in rates.items()
     ]
     return table(("", "requests a second", "of Node alone"), rows)

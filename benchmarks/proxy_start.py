@@ -21,6 +21,13 @@ from storm_places import CONDITIONS, Place
 
 _LOOK_S = 0.0005
 _HOST = "127.0.0.1"
+# Rows; those with a place for it are once for each pyinit.
+INTERPRETER = "`python3 -I -S -c pass`, the whole run"
+UVLOOP = "`python3 -c 'import uvloop'`, the whole run"
+NODE_READY = "Node alone, ready"
+INIT_BYTE = "{}: init mode, the child's first byte"
+FRONT_BYTE = "{}: front mode, the child's first byte"
+FRONT_READY = "{}: front mode with Node, ready"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,36 +47,34 @@ def starts(installations: Mapping[str, Installation], *, has_node: bool) -> list
     """All rows; the app's where there is Node.
 
     Args:
-        installations: by what stands behind the title of each of their rows; the first one's interpreter is measured.
+        installations: by what their rows call them; the first one's interpreter is measured.
         has_node: whether there is.
     """
     python = next(iter(installations.values())).python
     rows = [
-        Start("`python3 -I -S -c pass`, the whole run", lambda: _run([python, "-I", "-S", "-c", "pass"])),
-        Start("`python3 -c 'import uvloop'`, the whole run", lambda: _run([python, "-c", "import uvloop"])),
+        Start(INTERPRETER, lambda: _run([python, "-I", "-S", "-c", "pass"])),
+        Start(UVLOOP, lambda: _run([python, "-c", "import uvloop"])),
     ]
     if has_node:
-        rows.append(Start("Node alone, ready", lambda: _ready(lambda port: ["node", *_hello(port)])))
-    for note, installation in installations.items():
-        rows += _of_pyinit(installation.pyinit, note, has_node=has_node)
+        rows.append(Start(NODE_READY, lambda: _ready(lambda port: ["node", *_hello(port)])))
+    for title, installation in installations.items():
+        rows += _of_pyinit(installation.pyinit, title, has_node=has_node)
     return rows
 
 
-def _of_pyinit(pyinit: str, note: str, *, has_node: bool) -> list[Start]:
+def _of_pyinit(pyinit: str, title: str, *, has_node: bool) -> list[Start]:
     front = [pyinit, "--listen"]
     rows = [
+        Start(INIT_BYTE.format(title), lambda: _first_byte([pyinit, "-s", "--", "/bin/echo"])),
         Start(
-            f"init mode, the child's first byte{note}", lambda: _first_byte([pyinit, "-s", "--", "/bin/echo"])
-        ),
-        Start(
-            f"front mode, the child's first byte{note}",
+            FRONT_BYTE.format(title),
             lambda: _first_byte([*front, f"{_HOST}:{_free_port()}", "--", "/bin/echo"]),
         ),
     ]
     if has_node:
         rows.append(
             Start(
-                f"front mode with it, ready{note}",
+                FRONT_READY.format(title),
                 lambda: _ready(
                     lambda port: [
                         *front,

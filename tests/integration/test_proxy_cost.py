@@ -5,20 +5,23 @@ import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
 import proxy_loads
+import proxy_start
 import pytest
 from proxy_report import Report
 from proxy_usage import cpu_ns, memory_bytes, tree
 
 from tests.support.front import DEADLINE_S
-from tests.support.process import ROOT
+from tests.support.process import ROOT, TIME_SCALE, eventually
 
 Kept = dict[str, Any]
 LOADS = ("browser", "fresh", "one", "close", "post-mib", "chunked", "events", "websockets")
@@ -87,6 +90,32 @@ class TestCommand:
         ]
         assert all(kept[section] for section in ("shared", "workers", "starts"))
 
+    def test_every_section_has_its_targets_with_a_verdict(self, run: tuple[str, Kept, Path]) -> None:
+        """The figures are a busy machine's; that each is held against its target is not."""
+        printed, kept, _ = run
+        assert kept["ours"] == ["pyinit"]
+        assert f"|  | target | {kept['titles']['pyinit']} |" in printed
+        for row in (
+            "... against aiohttp's server and client session",
+            "added at one connection, p50, µs",
+            "Node and proxy sharing one core, requests a second",
+            "ready, MiB",
+            "control socket used, MiB",
+            "the child's exec after init mode's, ms",
+            "ready with a Node hello world, ms",
+        ):
+            (line,) = (line for line in printed.splitlines() if line.startswith(f"| {row} | "))
+            # There was no nginx, against which the latency would be held.
+            verdict = "not measured" if "p50" in row else r"met|\*\*missed\*\*"
+            assert re.search(rf"; ({verdict}) \|$", line), line
+
+    def test_the_form_that_was_measured_is_named(self, run: tuple[str, Kept, Path]) -> None:
+        _, kept, _ = run
+        pyinit = str(Path(sys.executable).with_name("pyinit"))
+        version = subprocess.run([pyinit, "--version"], check=True, capture_output=True, text=True).stdout
+        # It is measured from the tree, which has the pure form whatever this interpreter has.
+        assert kept["titles"]["pyinit"] == re.sub(r"\(\w+\)", "(pure)", version.strip())
+
     def test_memory_is_within_its_bounds(self, run: tuple[str, Kept, Path]) -> None:
         """A library that a start loads anew shows here: OpenSSL was 4 MiB."""
         _, kept, _ = run
@@ -111,6 +140,140 @@ class TestCommand:
         ]
         subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=DEADLINE_S * 2)
         assert "pyinit" in picture.read_text()
+
+
+class TestVerdicts:
+    """What is met, what is missed, and what nobody can tell."""
+
+    def report(self, nginx_us: float | None, haproxy_us: float | None) -> Report:
+        """Both forms, at 20 and 15 microseconds a request."""
+        titles = {"pyinit": "P (pure)", "new": "P (compiled)", "nginx": "N", "haproxy": "H"}
+        report = Report("", {}, titles=titles, ours=["pyinit", "new"])
+        for title, cpu_us in (("P (pure)", 20.0), ("P (compiled)", 15.0), ("N", nginx_us), ("H", haproxy_us)):
+            if cpu_us is not None:
+                report.add("browser", title, proxy_loads.Figures(1000, 1.0, cpu_us, 0.5))
+        return report
+
+    @pytest.mark.parametrize(
+        ("nginx_us", "haproxy_us", "pure", "compiled"),
+        [
+            (
+                20.0,
+                25.0,
+                "20.0, 1.00 of nginx, 0.80 of HAProxy; met",
+                "15.0, 0.75 of nginx, 0.60 of HAProxy; met",
+            ),
+            (
+                16.0,
+                25.0,
+                "20.0, 1.25 of nginx, 0.80 of HAProxy; **missed**",
+                "15.0, 0.94 of nginx, 0.60 of HAProxy; met",
+            ),
+            (16.0, None, "20.0, 1.25 of nginx; **missed**", "15.0, 0.94 of nginx; not measured"),
+            (None, None, "20.0; not measured", "15.0; not measured"),
+        ],
+    )
+    def test_cpu_is_held_against_both(
+        self, nginx_us: float | None, haproxy_us: float | None, pure: str, compiled: str
+    ) -> None:
+        lines = self.report(nginx_us, haproxy_us).text().splitlines()
+        assert "|  | target | P (pure) | P (compiled) |" in lines
+        (line,) = (line for line in lines if line.startswith("| browser's headers, one changing (64)"))
+        assert line.endswith(f" | at most 1 of nginx's and HAProxy's | {pure} | {compiled} |")
+
+    @pytest.mark.parametrize(("rate", "verdict"), [(500.0, "met"), (499.0, "**missed**")])
+    def test_requests_a_second_are_a_floor(self, rate: float, verdict: str) -> None:
+        report = self.report(None, None)
+        report.titles["hello"] = "Node alone"
+        report.shared = {"P (pure)": [rate], "Node alone": [1000.0]}
+        assert f"{rate:.0f}, {rate / 1000:.2f} of Node alone; {verdict} | -; not measured |" in report.text()
+
+    def test_memory_and_the_childs_start_have_bounds_of_their_own(self) -> None:
+        report = self.report(None, None)
+        mib = 1 << 20
+        report.memory = {
+            "P (pure)": {"ready": 24 * mib, "1,000 idle": 30 * mib, "control socket used": 45 * mib},
+            "P (compiled)": {"ready": 25 * mib, "1,000 idle": 32 * mib},
+        }
+        for title, front_s in (("P (pure)", 0.025), ("P (compiled)", 0.035)):
+            report.starts[proxy_start.INIT_BYTE.format(title)] = [0.02]
+            report.starts[proxy_start.FRONT_BYTE.format(title)] = [front_s]
+        text = report.text()
+        for line in (
+            "| ready, MiB | at most 24 | 24.0; met | 25.0; **missed** |",
+            "| control socket used, MiB | at most 44 | 45.0; **missed** | -; not measured |",
+            "| added by 1,000 idle connections, MiB | at most 6 | 6.0; met | 7.0; **missed** |",
+            "| the child's exec after init mode's, ms | at most 10 | 5.0; met | 15.0; **missed** |",
+        ):
+            assert line in text.splitlines()
+
+
+@pytest.mark.node
+@pytest.mark.slow
+class TestEnd:
+    """It is over when it has to be."""
+
+    def test_what_the_time_does_not_suffice_for_is_left_out_and_said(self, tmp_path: Path) -> None:
+        """Of a thousand turns none is over in so short a time."""
+        if reason := proxy_loads.missing():
+            pytest.skip(reason)
+        minutes = 0.25 * TIME_SCALE
+        path = tmp_path / "proxy.json"
+        began_s = time.monotonic()
+        done = subprocess.run(
+            [
+                *(sys.executable, "benchmarks/proxy_cost.py", "--turns", "1000", "--minutes", str(minutes)),
+                *("--proxies", "pyinit,relay", "--sections", "workers,loads"),
+                *("--loads", "browser", "--json", str(path)),
+            ],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S * 10,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert time.monotonic() - began_s < minutes * 60 + DEADLINE_S / 2
+        for section in ("workers", "loads"):
+            assert re.search(rf"^- {section}: \d+ s were not enough; stopped at ", done.stdout, re.MULTILINE)
+        # What there was time for is there.
+        kept = json.loads(path.read_text())
+        assert set(kept["loads"]["browser"]) == {kept["titles"]["pyinit"], kept["titles"]["relay"]}
+        assert "browser's headers, one changing (64)" in done.stdout
+
+    @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+    def test_a_signal_takes_all_that_it_started(self, signum: signal.Signals) -> None:
+        """Servers have sessions of their own, and pyinit's second worker a parent that is killed."""
+        if reason := proxy_loads.missing():
+            pytest.skip(reason)
+        command = [sys.executable, "benchmarks/proxy_cost.py", "--turns", "1000", "--sections", "workers"]
+        with subprocess.Popen(
+            [*command, "--proxies", "pyinit,pyinit-2"],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            pids: list[int] = []
+
+            def has_all() -> bool:
+                pids[:] = tree(process.pid)[1:]
+                return any(b"wrk" in _command(pid) for pid in pids)
+
+            eventually(has_all, within_s=40.0)
+            commands = {pid: _command(pid) for pid in pids}
+            process.send_signal(signum)
+            assert process.wait(DEADLINE_S) == 128 + signum
+        # The app, two pyinits, and the workers of one of them.
+        assert sum(b"pyinit" in command for command in commands.values()) >= 4
+        assert not [pid for pid, command in commands.items() if command and _command(pid) == command]
+
+
+def _command(pid: int) -> bytes:
+    """Its command line; nothing for one that is gone or a zombie."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 @pytest.mark.node
