@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 PACKAGES = ("uvloop", "structlog")
 _TWO_WORKERS = "pyinit-2"
 _MINUTES, _QUICK_MINUTES = 20.0, 2.0
-# Of the time, for what comes after the last section: an end of everything, the tables, the picture.
-_END_SHARE = 0.04
+# For what comes after the last section: an end of everything, the tables, the picture.
+_END_S = 8.0
 _QUICK_LOADS = ("browser", "fresh", "one", "get-mib", "post-mib", "events", "websockets")
 _QUICK_PROXIES = ("pyinit", _TWO_WORKERS, "nginx", "haproxy", "aiohttp", "relay")
 # Descriptors that a proxy has beside its connections'.
@@ -111,7 +111,7 @@ def _measured(options: argparse.Namespace, began_s: float) -> Report:
         here = _here([*ours, two_workers, *OTHERS], asked, report)
         one_worker = [peer for peer in here if peer.name != _TWO_WORKERS]
         report.ours = [peer.name for peer in one_worker if peer.name in trees]
-        end_s = began_s + minutes * 60 * (1 - _END_SHARE)
+        end_s = began_s + minutes * 60 - _END_S
         sections = [name for name in SHARES if name in options.sections]
         run = Run(report, folder, keep, end_s=end_s, sections=sections, warm=not quick)
         chosen = options.loads or (_QUICK_LOADS if quick else _all_loads())

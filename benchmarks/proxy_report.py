@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 _MEASURES = ("nginx", "haproxy")
 # Read on white and on black alike: GitHub shows a picture on the page's own ground.
-_TEXT = "#7d8590"
+_TEXT = "#727a84"
 _OURS, _OTHERS = "#2f81f7", "#d55e00"
-_DRAWN = ("browser", "close", "get-mib", "events")
+_DRAWN = ("browser", "fresh", "get-mib")
+_FONT_POINTS = 11
 Rates = dict[str, list[float]]
 
 
@@ -245,43 +246,57 @@ def draw(report: Report, path: Path) -> None:
             "svg.fonttype": "none",
             "svg.hashsalt": "proxy",
             "font.family": "sans-serif",
-            "font.size": 9,
+            "font.size": _FONT_POINTS,
             "text.color": _TEXT,
             "xtick.color": _TEXT,
             "ytick.color": _TEXT,
             "axes.edgecolor": _TEXT,
         }
     ):
-        figure = Figure(figsize=(2.0 + 2.3 * len(loads), 0.9 + 0.3 * len(titles)), layout="constrained")
-        panels = figure.subplots(1, len(loads), sharey=True, squeeze=False)[0]
+        # One panel below the other, no wider than a phone can show without making its letters too small.
+        figure = Figure(figsize=(5.4, 0.6 + len(loads) * (0.5 + 0.27 * len(titles))), layout="constrained")
+        panels = figure.subplots(len(loads), 1, squeeze=False)[:, 0]
         for panel, load in zip(panels, loads, strict=True):
             _panel(panel, load, report.loads[load.name], titles)
-        panels[0].set_yticks(range(len(titles)), titles)
-        panels[0].set_ylim(len(titles) - 0.4, -0.6)
-        figure.supxlabel("CPU time of the proxy, microseconds; least to most of the runs", fontsize=9)
+            panel.set_yticks(range(len(titles)), [_short(title) for title in titles])
+            panel.set_ylim(len(titles) - 0.4, -0.6)
+        figure.supxlabel("CPU of the proxy for each, microseconds (logarithmic)", fontsize=_FONT_POINTS)
         figure.savefig(path, format="svg", transparent=True, metadata={"Date": None})
 
 
+def _short(title: str) -> str:
+    """Without what stands behind the version; the form of a pyinit stays."""
+    for end in (", server", " (uvloop", " (Node"):
+        title = title.partition(end)[0]
+    return title
+
+
 def _panel(panel: Axes, load: Load, by_title: dict[str, list[Figures]], titles: list[str]) -> None:
-    panel.set_title(f"{load.title},\nper {load.unit}", fontsize=9)
+    per = "" if load.unit == "request" else f", per {load.unit}"
+    panel.set_title(load.title + per, fontsize=_FONT_POINTS, loc="left", fontweight="bold")
     # The numbers stand at the points: a logarithmic axis names few, or all on top of each other.
     panel.set_xscale("log")
     panel.xaxis.set_ticks([])
     panel.xaxis.set_ticks([], minor=True)
-    panel.margins(x=0.15)
+    panel.margins(x=0.2)
     panel.patch.set_alpha(0)
+    panel.tick_params(length=0)
+    for side in ("top", "right", "bottom"):
+        panel.spines[side].set_visible(False)
     for place, title in enumerate(titles):
         values = [one.cpu_us for one in by_title.get(title, [])]
         if not values:
             continue
-        colour = _OURS if title.startswith("pyinit") else _OTHERS
+        is_ours = title.startswith("pyinit")
+        colour = _OURS if is_ours else _OTHERS
         panel.plot([min(values), max(values)], [place, place], color=colour, linewidth=2)
-        panel.plot([_median(values)], [place], "o", color=colour, markersize=5)
+        panel.plot([_median(values)], [place], "o", color=colour, markersize=6)
         panel.annotate(
             f"{_median(values):,.{0 if _median(values) >= 100 else 1}f}",
-            (_median(values), place),
-            xytext=(0, 4),
+            (max(values), place),
+            xytext=(7, 0),
             textcoords="offset points",
-            ha="center",
-            fontsize=7,
+            va="center",
+            fontsize=_FONT_POINTS,
+            fontweight="bold" if is_ours else "normal",
         )

@@ -139,7 +139,13 @@ class TestCommand:
             str(picture),
         ]
         subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=DEADLINE_S * 2)
-        assert "pyinit" in picture.read_text()
+        drawn = picture.read_text()
+        for name in ("pyinit", "relay"):
+            assert re.search(rf">{re.escape(run[1]['titles'][name].partition(' (uvloop')[0])}</text>", drawn)
+        # A phone shows it 360 pixels wide: letters of 9 and more can be read there.
+        (width,) = re.findall(r'<svg [^>]*viewBox="0 0 ([\d.]+) ', drawn)
+        letters = [float(size) for size in re.findall(r"font-size: ([\d.]+)px", drawn)]
+        assert min(letters) * 360 / float(width) >= 9
 
 
 class TestVerdicts:
@@ -217,7 +223,7 @@ class TestEnd:
         """Of a thousand turns none is over in so short a time."""
         if reason := proxy_loads.missing():
             pytest.skip(reason)
-        minutes = 0.25 * TIME_SCALE
+        minutes = 0.6 * TIME_SCALE
         path = tmp_path / "proxy.json"
         began_s = time.monotonic()
         done = subprocess.run(
@@ -233,7 +239,7 @@ class TestEnd:
             check=False,
         )
         assert done.returncode == 0, done.stderr
-        assert time.monotonic() - began_s < minutes * 60 + DEADLINE_S / 2
+        assert time.monotonic() - began_s < minutes * 60
         for section in ("workers", "loads"):
             assert re.search(rf"^- {section}: \d+ s were not enough; stopped at ", done.stdout, re.MULTILINE)
         # What there was time for is there.
