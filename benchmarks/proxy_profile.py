@@ -30,6 +30,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from bounds import nothing_left_behind
 from measuring import ROOT, Installation, machine, say, table
 from proxy_cost import PACKAGES
 from proxy_loads import LOADS, Figures, Load, measure, missing
@@ -232,7 +233,7 @@ def main() -> int:
         return 2
     (load,) = (one for one in LOADS if one.name == options.load)
     print(f"{machine()}; {load.title}, {load.connections} connections\n")
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, nothing_left_behind():
         folder = Path(name)
         folder.chmod(0o755)
         own = Installation(folder / "venv", tree=options.tree, packages=PACKAGES)
