@@ -5,7 +5,7 @@ for ``/status`` for the first time; beside it the same stream with nobody asking
 already. Runs are interleaved; each is a pyinit of its own. What is stated is the longest request of a run: the
 import is over in less than a second, so a percentile of the whole stream would hide it.
 
-    python benchmarks/first_ask.py [RUNS]
+    python benchmarks/first_ask.py
 
 Finding (Python 3.11.7, uvloop 0.23.0, aiohttp 3.14.5, a busy machine of two cores, medians of 7): p99 2.8 ms with
 nobody asking and 3.2 with a first question, the longest request 9.7 and 16.0 ms; the answer itself came after 215 ms.
@@ -13,6 +13,7 @@ nobody asking and 3.2 with a first question, the longest request 9.7 and 16.0 ms
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import signal
@@ -129,7 +130,11 @@ def _port(log: int) -> int:
 
 def main() -> None:
     """Print the table."""
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else _RUNS
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", nargs="?", type=int, default=_RUNS, help="of each kind [%(default)s]")
+    runs: int = parser.parse_args().runs
     found: dict[str, list[Run]] = {"never": [], "before": [], "first": []}
     pyinit = [str(Path(sys.executable).with_name("pyinit"))]
     for turn in range(runs):
