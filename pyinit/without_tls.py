@@ -1,6 +1,6 @@
 """Loads the libraries that import ``ssl`` for what we never ask of them, without it: pyinit speaks no TLS.
 
-It is 4.4 MiB and a tenth of the time that the loop's import takes, and OpenSSL in PID 1 would be code that nobody
+It is 4.1 MiB and a tenth of the time that the loop's import takes, and OpenSSL in PID 1 would be code that nobody
 calls. Three libraries of ours import it when they are imported:
 
 - asyncio does without where it cannot be imported, as Python can be built without.

@@ -1,6 +1,6 @@
 """The operator's sockets through a run: opened once the app has been exec'd, served by what is loaded when asked for.
 
-aiohttp and prometheus-client take 0.3 s and 15 MB: most runs never need them. So the control socket only listens,
+aiohttp and prometheus-client take 0.2 s and 19 MiB: most runs never need them. So the control socket only listens,
 and who first connects waits in its queue while they are imported, in a thread, so that requests go on meanwhile.
 """
 
