@@ -65,6 +65,9 @@ WEBSOCKET_VERSION = re.compile(rb"[0-9]{1,3}")
 # RFC 3986 section 3.2.2, as to its characters: told from IPv4 with a port, which has one colon.
 IPV6 = re.compile(rb"[0-9A-Fa-f]*(?::[0-9A-Fa-f.]*){2,8}")
 
+# X-Forwarded-For of one hop, as a load balancer sets it: an address alone, whitespace before it and none behind.
+ADDRESS_LINE_VALUE = re.compile(rb"[\t ]*([0-9]{1,3}(?:\.[0-9]{1,3}){3}|" + IPV6.pattern + rb")")
+
 # RFC 9112 section 3.2.2; RFC 3986 section 4.3. The authority, which is for host.is_host to judge, ends at "/" or "?".
 ABSOLUTE_TARGET = re.compile(
     rb"(?i:https?)://([\x21\x22\x24-\x2e\x30-\x3e\x40-\x7e]*)([/?][\x21\x22\x24-\x7e]*)?"

@@ -64,8 +64,9 @@ class _Edits:
         return fields[:-2]
 
 
-# What goes between the target and the fields, and what is done to those.
-Plan = tuple[bytes, _Edits | None]
+# What goes between the target and the fields, and what is done to those. Where a client's address ends the first, and
+# may be another's in the next head, what goes behind it.
+Plan = tuple[bytes, _Edits | None, bytes | None]
 
 
 class Forwarder:
@@ -139,12 +140,16 @@ class Forwarder:
             verdict = head.verdict
             plan = verdict.plans.get(self) if verdict is not None else None
             if plan is None:
-                plan = self._plan(head.forwarding, host)
-                if verdict is not None:
+                plan = self._plan(head, host)
+                # In the other modes the client's line is edited, and no two clients have one plan.
+                if verdict is not None and (head.client is None or self._mode in ("auto", "keep")):
                     if len(verdict.plans) >= _PLANS_MAX:
                         verdict.plans.clear()
                     verdict.plans[self] = plan
-            ahead, edits = plan
+            ahead, edits, behind_client = plan
+            if behind_client is not None and head.client is not None:
+                client = head.client
+                ahead += (b'"[%b]"' % client if b":" in client else client) + behind_client
             if edits is not None:
                 fields = edits.apply(fields)
         if head.minor == 0:
@@ -172,10 +177,17 @@ class Forwarder:
             told = _last(head.forwarding, b"x-forwarded-for")[:_ADDRESS_MAX]
         return (told or self._peer_ip).decode("latin-1")
 
-    def _plan(self, came: dict[bytes, list[bytes]], host: bytes) -> Plan:
+    def _plan(self, head: RequestHead, host: bytes) -> Plan:
+        assert head.forwarding is not None  # noqa: S101  asked by who calls
         edits = _Edits()
-        ahead = _ahead(self._beside(came, edits, host))
-        return ahead, edits if edits.removed or edits.replaced else None
+        ahead = _ahead(self._beside(head.forwarding, edits, host))
+        behind_client = None
+        if head.client is not None and self._mode == "auto":
+            ahead, found, behind = ahead.partition(b"\r\nForwarded: for=" + _node(head.client))
+            if found:
+                ahead += b"\r\nForwarded: for="
+                behind_client = behind
+        return ahead, edits if edits.removed or edits.replaced else None, behind_client
 
     def _needed(self, added: list[bytes]) -> list[bytes]:
         """Of what is added, that which an app must not miss: the address that only we know.
@@ -318,18 +330,20 @@ def interim(head: ResponseHead) -> bytes:
 
 def _element(ip: bytes, host: bytes, proto: bytes) -> bytes:
     """One element of Forwarded (RFC 7239 section 4); an IPv6 address is bracketed and quoted (section 6)."""
-    if not ip:
-        node = b"unknown"  # section 6.2
-    elif IPV6.fullmatch(ip):
-        node = b'"[%b]"' % ip
-    else:
-        node = ip if TOKEN.fullmatch(ip) else _quoted(ip)  # whatever X-Forwarded-For held, it ends here
-    parts = [b"for=" + node]
+    parts = [b"for=" + _node(ip)]
     if host:
         parts.append(b"host=" + (host if TOKEN.fullmatch(host) else _quoted(host)))
     if proto:
         parts.append(b"proto=" + (proto if TOKEN.fullmatch(proto) else _quoted(proto)))
     return b";".join(parts)
+
+
+def _node(ip: bytes) -> bytes:
+    if not ip:
+        return b"unknown"  # section 6.2
+    if IPV6.fullmatch(ip):
+        return b'"[%b]"' % ip
+    return ip if TOKEN.fullmatch(ip) else _quoted(ip)  # whatever X-Forwarded-For held, it ends here
 
 
 def _quoted(text: bytes) -> bytes:

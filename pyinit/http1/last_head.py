@@ -39,6 +39,8 @@ class LastHead:
         "_begins",
         "_block",
         "_changes",
+        "_client",
+        "_client_line",
         "_content_length",
         "_limit_bytes",
         "_passing",
@@ -54,10 +56,14 @@ class LastHead:
         """Take no memory."""
         self._verdict: Verdict | None = None  # None: no head is known by the last
         self._content_length: int | None = None
+        self._client: bytes | None = None
+        self._client_line = b""
         self._block = b""  # the last one, while there is no verdict
         self._begins = b""  # up to the first value that changes
-        # The values that change: what finds the end of one, whether it is a length, what follows it.
-        self._changes: tuple[tuple[Callable[[bytes, int], Match[bytes] | None], bool, bytes], ...] = ()
+        # The values that change: what finds the end of one, the pattern that is of, what follows it.
+        self._changes: tuple[
+            tuple[Callable[[bytes, int], Match[bytes] | None], Pattern[bytes], bytes], ...
+        ] = ()
         self._passing = 0  # heads that are yet to go by unlearnt
         self._wasted = 0
 
@@ -78,14 +84,17 @@ class LastHead:
         if not data.startswith(begins, start):
             return None
         at = start + len(begins)
-        length = self._content_length
-        for value, is_length, follows in self._changes:
+        length, client, client_line = self._content_length, self._client, self._client_line
+        for value, pattern, follows in self._changes:
             match = value(data, at)
             if match is None:
                 return None
-            at = match.end()
-            if is_length:
+            if pattern is abnf.LENGTH_LINE_VALUE:
                 length = int(match[1])
+            elif pattern is abnf.ADDRESS_LINE_VALUE:
+                client = match[1]
+                client_line = data[data.rindex(b"\n", 0, at) + 1 : match.end()]
+            at = match.end()
             if not data.startswith(follows, at):
                 return None
             at += len(follows)
@@ -96,6 +105,8 @@ class LastHead:
         method, target = common.groups()
         head = verdict.head(method, target, data[start : at - 4])
         head.content_length = length
+        if client is not None:
+            verdict.put_client(head, client, client_line)
         return head, data[at:] if len(data) > at else b""
 
     def learn(self, block: bytes, head: RequestHead) -> None:
@@ -118,17 +129,20 @@ class LastHead:
             self._verdict = None
         if not last:
             return
-        if self._compare(last.split(b"\r\n"), block.split(b"\r\n")):
+        if self._compare(last.split(b"\r\n"), block.split(b"\r\n"), head):
             self._block = b""
             self._content_length = head.content_length
+            self._client = head.client
+            if head.client is not None and head.forwarding is not None:
+                (self._client_line,) = head.forwarding[b"x-forwarded-for"]
             self._verdict = verdict
         self._passing = self._wasted
         if self._passing:
             self._block = b""
         self._wasted = min(2 * self._wasted + 1, _PASSED_MAX)
 
-    def _compare(self, last: list[bytes], lines: list[bytes]) -> bool:
-        """Note where the one head differs from the other; False where there is too much, or what means something."""
+    def _compare(self, last: list[bytes], lines: list[bytes], head: RequestHead) -> bool:
+        """Note where the head of these lines differs from the last; False where it is too much, or means something."""
         if len(last) != len(lines):
             return False
         same = b""
@@ -139,7 +153,7 @@ class LastHead:
                 same += b"\r\n" + line
                 continue
             name = line[: line.index(b":") + 1]
-            pattern = changing_value(line)
+            pattern = changing_value(line, head)
             if pattern is None or len(patterns) == _CHANGING_MAX:
                 return False
             patterns.append(pattern)
@@ -148,8 +162,7 @@ class LastHead:
         pieces.append(same + b"\r\n\r\n")
         self._begins = pieces[0]
         self._changes = tuple(
-            (pattern.match, pattern is abnf.LENGTH_LINE_VALUE, follows)
-            for pattern, follows in zip(patterns, pieces[1:], strict=True)
+            (pattern.match, pattern, follows) for pattern, follows in zip(patterns, pieces[1:], strict=True)
         )
         return True
 

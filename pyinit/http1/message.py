@@ -17,16 +17,21 @@ class Verdict:
     Attributes:
         content_length: of the first such head; another's is put in its place.
         cuts: the hop-by-hop lines and the like, each between its line ends, as often as it comes.
+        forwarding: with the X-Forwarded-For of the last such head, where that may be any client's.
         plans: what a Forwarder has made of it.
+        length_at: which line is a Content-Length, whichever that is; -1 for none.
+        client_at: the same of an X-Forwarded-For of one address.
     """
 
     __slots__ = (
+        "client_at",
         "content_length",
         "cuts",
         "forwarding",
         "host",
         "is_chunked",
         "keep_alive",
+        "length_at",
         "plans",
         "request_id",
     )
@@ -39,6 +44,8 @@ class Verdict:
     keep_alive: bool
     plans: dict[Forwarder, Plan]
     request_id: bool
+    length_at: int
+    client_at: int
 
     def head(self, method: bytes, target: bytes, fields: bytes) -> RequestHead:
         """A head with these lines in it.
@@ -57,11 +64,26 @@ class Verdict:
         head.content_length = self.content_length
         head.is_chunked = self.is_chunked
         head.keep_alive = self.keep_alive
-        head.upgrade = head.websocket_key = head.max_forwards = None
+        head.upgrade = head.websocket_key = head.max_forwards = head.client = None
         head.forwarding = self.forwarding
         head.request_id = self.request_id
         head.verdict = self
         return head
+
+    def put_client(self, head: RequestHead, client: bytes, line: bytes) -> None:
+        """Make a head that of one client.
+
+        Args:
+            head: of this verdict.
+            client: its address.
+            line: the X-Forwarded-For that consists of it.
+        """
+        forwarding = self.forwarding
+        assert forwarding is not None  # noqa: S101  it has that line
+        if forwarding[b"x-forwarded-for"][0] != line:
+            forwarding = self.forwarding = {**forwarding, b"x-forwarded-for": [line]}
+        head.client = client
+        head.forwarding = forwarding
 
 
 def without(fields: bytes, cuts: tuple[bytes, ...]) -> bytes:
@@ -87,12 +109,14 @@ class RequestHead:
         upgrade: the protocols offered, HTTP itself aside; None where none is, or where a body comes with it.
         websocket_key: Sec-WebSocket-Key, where a WebSocket is among them.
         forwarding: lower-case name -> lines, of X-Forwarded-* and Forwarded; None where there are none.
+        client: the address that the only X-Forwarded-For consists of; None where it is another, or was not looked at.
         max_forwards: of TRACE and OPTIONS; None where absent.
         request_id: whether an X-Request-Id came along.
         verdict: of its lines, where it has none of its own.
     """
 
     __slots__ = (
+        "client",
         "content_length",
         "fields",
         "forwarding",
@@ -120,6 +144,7 @@ class RequestHead:
     upgrade: bytes | None
     websocket_key: bytes | None
     forwarding: dict[bytes, list[bytes]] | None
+    client: bytes | None
     max_forwards: int | None
     request_id: bool
     verdict: Verdict | None

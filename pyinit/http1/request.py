@@ -35,7 +35,8 @@ _SEEN_LINES_MAX = 512
 # Names, as they are written, that mean nothing to us. No more than so many in one head are worth an entry.
 _PLAIN_NAMES_MAX = 512
 _PLAIN_NAME_BYTES = 64
-# Verdicts: a load balancer's clients have one each, by their X-Forwarded-For. Kept at the second time, too.
+# Verdicts: a client's whole X-Forwarded-For is part of what one is found by, unless it is an address alone. Kept at the
+# second time, too.
 _VERDICTS_MAX = 1024
 _VERDICT_LINES_MAX = 12
 _VERDICT_BYTES = 512
@@ -78,7 +79,11 @@ _LOOK_ALIKE = frozenset(name for name in _SPECIAL | _NOT_TO_BE_NAMED if b"-" in 
 # Not to be offered: behind such an upgrade come requests that we would not read any more (RFC 9113 section 3.1).
 _HTTP_ITSELF = frozenset((b"h2c", b"h2", b"http"))
 
-_Field = tuple[bytes, bytes, bytes]  # line, lower-case name, value
+# Lines whose value is one of many, and changes nothing else, stand by their names in what a verdict is found by.
+_ID, _LENGTH, _CLIENT = b"x-request-id", b"content-length", b"x-forwarded-for"
+
+# Line, lower-case name, value, what stands for the line in a verdict's key, and of one of many which it is.
+_Field = tuple[bytes, bytes, bytes, bytes, bytes]
 
 _TOO_MANY = "more field lines than --fields-max"
 
@@ -137,20 +142,21 @@ class RequestParser:
         special = self._special
         meant = [line for line in odd if line in special or not self._is_plain(line)]
         method, target = common.groups()
-        key = tuple(meant)
-        verdict = self._verdicts.get(key)
-        if verdict is not None:
-            return verdict.head(method, target, fields)
         meanings = [special.get(line) or _field(line) for line in meant]
-        names = [meaning[1] for meaning in meanings]
-        if b"content-length" in names or b"x-request-id" in names:
-            key, length = _verdict_key(meanings)
+        key = tuple([meaning[3] for meaning in meanings])
+        verdict = self._verdicts.get(key)
+        if verdict is None and _CLIENT in key and [it[1] for it in meanings].count(_CLIENT) > 1:
+            # Lines of one field are one list, and an element of it is not the client.
+            key = tuple([it[0] if it[3] == _CLIENT else it[3] for it in meanings])
             verdict = self._verdicts.get(key)
-            if verdict is not None:
-                head = verdict.head(method, target, fields)
-                if length is not None:
-                    head.content_length = length
-                return head
+        if verdict is not None:
+            head = verdict.head(method, target, fields)
+            if verdict.length_at >= 0:
+                head.content_length = int(meanings[verdict.length_at][4])
+            if verdict.client_at >= 0:
+                line, _, _, _, client = meanings[verdict.client_at]
+                verdict.put_client(head, client, line)
+            return head
         head = RequestHead()
         head.method = method
         head.target = target
@@ -159,6 +165,8 @@ class RequestParser:
         head.fields = fields
         del lines[0]
         cuts = _request_fields(head, meanings, lines)
+        if _CLIENT in key:
+            head.client = meanings[key.index(_CLIENT)][4]
         if cuts is not None and len(cuts) <= _VERDICT_CUTS_MAX:
             self._conclude(key, head, cuts)
         return head
@@ -235,40 +243,26 @@ class RequestParser:
         verdict.forwarding = head.forwarding
         verdict.request_id = head.request_id
         verdict.plans = {}
+        verdict.length_at = key.index(_LENGTH) if _LENGTH in key else -1
+        verdict.client_at = key.index(_CLIENT) if _CLIENT in key else -1
         verdict.cuts = tuple(b"\r\n%b\r\n" % line for line in cuts)
         if len(self._verdicts) >= _VERDICTS_MAX:
             self._verdicts.clear()
         self._verdicts[key] = head.verdict = verdict
 
 
-def _verdict_key(meanings: list[_Field]) -> tuple[tuple[bytes, ...], int | None]:
-    """The lines that a verdict is found by, and the body's length, of which it is independent.
-
-    An id or a length that changes in each request is one of many: which it is changes nothing else.
-    """
-    key = []
-    length = None
-    for line, name, value in meanings:
-        if name == b"x-request-id" and value:
-            key.append(name)
-        elif name == b"content-length" and (said := abnf.LENGTH_LINE_VALUE.fullmatch(line, len(name) + 1)):
-            length = int(said[1])
-            key.append(name)
-        else:
-            key.append(line)
-    return tuple(key), length
-
-
-def changing_value(line: bytes) -> re.Pattern[bytes] | None:
+def changing_value(line: bytes, head: RequestHead) -> re.Pattern[bytes] | None:
     """Which values this line of an accepted head may have instead with the same verdict; None for no other."""
     name, _, value = line.partition(b":")
     lower = name.lower()
     if _is_plain_name(lower):
         return abnf.FIELD_VALUE
-    if lower == b"x-request-id":
+    if lower == _ID:
         pattern = abnf.FIELD_VALUE_SAID
-    elif lower == b"content-length":
+    elif lower == _LENGTH:
         pattern = abnf.LENGTH_LINE_VALUE
+    elif lower == _CLIENT and head.client is not None:
+        pattern = abnf.ADDRESS_LINE_VALUE
     else:
         return None
     return pattern if pattern.fullmatch(value) else None
@@ -280,7 +274,14 @@ def _is_plain_name(name: bytes) -> bool:
 
 def _field(line: bytes) -> _Field:
     name, value = name_and_value(line)
-    return line, name, value
+    said = None
+    if name == _LENGTH:
+        said = abnf.LENGTH_LINE_VALUE.fullmatch(line, len(name) + 1)
+    elif name == _CLIENT:
+        said = abnf.ADDRESS_LINE_VALUE.fullmatch(line, len(name) + 1)
+    if said is not None:
+        return line, name, value, name, said[1]
+    return line, name, value, name if name == _ID and value else line, b""
 
 
 def _request_line(head: RequestHead, line: bytes) -> None:
@@ -323,7 +324,7 @@ def _request_fields(  # noqa: C901, PLR0912, PLR0915  one branch per field
     head.content_length = None
     head.is_chunked = False
     head.upgrade = head.websocket_key = None
-    head.forwarding = None
+    head.forwarding = head.client = None
     head.max_forwards = None
     head.request_id = False
     head.keep_alive = head.minor == 1
@@ -333,7 +334,7 @@ def _request_fields(  # noqa: C901, PLR0912, PLR0915  one branch per field
     upgrades: list[bytes] = []
     removed: list[bytes] = []
     replaced: dict[bytes, bytes] = {}  # of fields that come once
-    for line, name, value in fields:
+    for line, name, value, _, _ in fields:
         if name == b"host":
             if has_host:
                 raise ProtocolError("Host is given twice (RFC 9112 section 3.2)")

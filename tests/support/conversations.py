@@ -36,6 +36,7 @@ SPECIAL = [
     b"X-Request-Id:",
     b"X-Forwarded-For: 198.51.100.1",
     b"X-Forwarded-For: 198.51.100.2, ::1",
+    b"x-forwarded-for:2001:db8::1",
     b"X-Forwarded-For: ,",
     b"X-Forwarded-Proto: https",
     b"X-Forwarded-Host: c:8443",
@@ -61,6 +62,10 @@ STARTS = [
 ]
 
 VALUES = [b"", b"a", b"b", b"c \t", b"t" * 40, b"\xe9"]
+ADDRESSES = [
+    *(b"198.51.100.7", b"198.51.100.77", b"2001:db8::2", b"::ffff:198.51.100.7", b"198.51.100.7 "),
+    *(b"198.51.100.7:80", b"198.51.100.7, 198.51.100.8", b"198.51.100", b"unknown", b"::", b"", b"for=1"),
+]
 LENGTHS = [b"3", b"12", b"007", b"0", b"12 ", b"9" * 19, b""]
 
 
@@ -70,11 +75,13 @@ def head_of(*lines: bytes, start: bytes = b"GET / HTTP/1.1") -> bytes:
 
 
 def a_line(random: Random) -> bytes:
-    match random.randrange(8):
+    match random.randrange(9):
         case 0 | 1 | 2:
             return random.choice(PLAIN) % random.choice(VALUES)
         case 3:
             return random.choice((b"Content-Length: ", b"content-length:")) + random.choice(LENGTHS)
+        case 4:
+            return b"X-Forwarded-For: " + random.choice(ADDRESSES)
         case _:
             return random.choice(SPECIAL)
 
@@ -84,6 +91,8 @@ def another_value(random: Random, line: bytes) -> bytes:
     name = line.partition(b":")[0]
     if name.lower() == b"content-length":
         return name + b": " + random.choice(LENGTHS)
+    if name.lower() == b"x-forwarded-for":
+        return name + b":" + random.choice(ADDRESSES)
     if name == b"X-Request-Id" or any(form.startswith(name) for form in PLAIN):
         return name + b":" + random.choice(VALUES)
     return line

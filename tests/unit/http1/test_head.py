@@ -934,8 +934,8 @@ def test_many_hop_by_hop_lines_are_removed_at_once() -> None:
     lines = [Line(b"TE: a%d" % number) for number in range(1000)]
     head = RequestHead()
     head.method, head.minor, head.host = b"GET", 1, b""
-    host = (b"Host: a", b"host", b"a")
-    fields = [host, *((line, b"te", b"") for line in lines)]
+    host = (b"Host: a", b"host", b"a", b"Host: a", b"")
+    fields = [host, *((line, b"te", b"", line, b"") for line in lines)]
     request_module._request_fields(head, fields, [b"Host: a", b"X: 1", *reversed(lines)])
     assert head.lines == [b"Host: a", b"X: 1"]
     assert Line.compared <= 10 * len(lines)
@@ -968,6 +968,41 @@ def test_an_id_and_a_length_are_no_part_of_what_is_remembered() -> None:
         head = parser.parse(post(b"Content-Length: %d" % number, b"X-Request-Id: %d" % number)[:-4])
         assert (head.content_length, head.request_id) == (number, True)
     assert len(parser._verdicts) == 1
+
+
+def test_a_client_is_no_part_of_what_is_remembered() -> None:
+    parser = RequestParser(FIELDS_MAX)
+    for number in range(1, 30):
+        line = b"X-Forwarded-For: 198.51.100.%d" % number
+        head = parser.parse(post(b"Content-Length: %d" % number, line)[:-4])
+        assert (head.content_length, head.client) == (number, b"198.51.100.%d" % number)
+        assert head.forwarding == {b"x-forwarded-for": [line]}
+    assert len(parser._verdicts) == 1
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [b"X-Forwarded-For: 198.51.100.%d, 10.0.0.1"],
+        [b"X-Forwarded-For: 198.51.100.%d:80"],
+        [b"X-Forwarded-For: 198.51.100.%d "],
+        [b"X-Forwarded-For: 198.51.100.1%d1"],
+        [b"X-Forwarded-For: 198.51.%d"],
+        [b"X-Forwarded-For: unknown%d"],
+        [b"X-Forwarded-For: 198.51.100.%d", b"X-Forwarded-For: 10.0.0.1"],
+        [b"X-Forwarded-For: 198.51.100.%d", b"X-Forwarded-For: unknown"],
+        [b"X-Forwarded-For: ", b"x-forwarded-for: 198.51.100.%d"],
+    ],
+)
+def test_of_more_than_an_address_each_is_judged_by_itself(lines: list[bytes]) -> None:
+    parser = RequestParser(FIELDS_MAX)
+    for number in (10, 11, 12, 13):
+        for _ in range(2):
+            sent = [line % number if b"%" in line else line for line in lines]
+            head = parser.parse(b"\r\n".join([b"GET / HTTP/1.1", b"Host: a", *sent]))
+            assert head.client is None
+            assert head.forwarding == {b"x-forwarded-for": sent}
+    assert len(parser._verdicts) == 4
 
 
 def test_heads_say_what_they_are() -> None:

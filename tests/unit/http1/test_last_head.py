@@ -97,6 +97,12 @@ def recognized(*heads: bytes) -> list[bool]:
         ),
         pytest.param(lambda n: head_of(b"Host: a", b"X-Request-Id: %d" % n), id="an id"),
         pytest.param(
+            lambda n: head_of(b"Host: a", b"X-Forwarded-For: 198.51.100.%d" % n, b"T: 1"), id="a client"
+        ),
+        pytest.param(
+            lambda n: head_of(b"Host: a", b"x-forwarded-for:2001:db8::%x" % n), id="a client by IPv6"
+        ),
+        pytest.param(
             lambda n: head_of(b"Host: a", b"Content-Length: %d" % n, start=b"PUT /%d HTTP/1.1" % n) + b"body",
             id="a length, and a target",
         ),
