@@ -38,6 +38,7 @@ _EPOCH_S = int(os.environ.get("SOURCE_DATE_EPOCH", "315532800"))
 _LAUNCHER_FLAGS = ("-Os", "-Wall", "-Wextra", "-Werror", "-static", "-nostdlib", "-nostartfiles", "-ffreestanding",
                    "-fno-stack-protector", "-fno-asynchronous-unwind-tables", "-fno-pie", "-no-pie",
                    "-fno-tree-loop-distribute-patterns", "-Wl,--build-id=none", "-Wl,-z,noexecstack", "-s")  # fmt: skip
+TOOLS = ("gcc", "strip", "readelf")
 _LIBRARIES = ("libc.so.6", "libm.so.6", "libz.so.1", "libexpat.so.1", "libffi.so.8")
 # Wheels are linked against the empty ones, which glibc still has for them; libresolv is DNS's.
 _FRONT_LIBRARIES = ("libdl.so.2", "libpthread.so.0", "librt.so.1", "libutil.so.1", "libresolv.so.2", "libgcc_s.so.1",
@@ -79,6 +80,8 @@ def main() -> None:
 
 def build(output: Path, machine: Machine, cache: Path, *, is_full: bool, is_compiled: bool) -> list[Part]:
     """Make the folder; returns the packages that are in it."""
+    for tool in TOOLS:  # before anything is fetched, and what was made before is gone
+        machine.tool(tool)
     with tempfile.TemporaryDirectory(prefix="pyinit-bundle-") as text:
         work = Path(text)
         tree, site = work / "debian", work / "site"
@@ -251,7 +254,7 @@ def _check_linked(programs: Path, staged: Path, machine: Machine) -> None:
     """That nothing is linked which is not here: on this machine it would be found, and in an image not."""
     there = {machine.loader, *(path.name for path in programs.iterdir())}
     for path in sorted([*programs.iterdir(), *staged.rglob("*.so")]):
-        lines = _run("readelf", "--dynamic", "--wide", str(path)).splitlines()
+        lines = _run(machine.tool("readelf"), "--dynamic", "--wide", str(path)).splitlines()
         wanted = {line.partition("[")[2].rstrip("]") for line in lines if "(NEEDED)" in line}
         if missing := wanted - there:
             raise SystemExit(

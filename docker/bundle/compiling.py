@@ -77,11 +77,18 @@ def compile_into(package: Path, root: Path, compiler: Compiler) -> None:
 
 def _digest(root: Path, compiler: Compiler) -> str:
     """Of all that decides what is made."""
-    digest = hashlib.sha256(_run(compiler.machine.tool("gcc"), "--version").encode())
+    # gcc has its output assembled and linked by binutils, a package of its own.
+    tools = [compiler.machine.tool(name) for name in ("gcc", "as", "ld")]
+    digest = hashlib.sha256("".join(_run(tool, "--version") for tool in tools).encode())
     digest.update("\n".join(path.name for path in compiler.archives).encode())
     ours = (*sorted(HERE.glob("*.py")), root / "hatch_build.py", *sorted((root / "pyinit").rglob("*.py")))
     for path in ours:
-        digest.update(path.read_bytes())
+        content = path.read_bytes()
+        # A name and a length, or what moves from one file to the next would make no difference.
+        digest.update(
+            f"\n{path.name if path.parent == HERE else path.relative_to(root)} {len(content)}\n".encode()
+        )
+        digest.update(content)
     return digest.hexdigest()
 
 

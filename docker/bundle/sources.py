@@ -59,10 +59,8 @@ class Machine(NamedTuple):
         """A compiler or the like for it. Raises SystemExit where there is none."""
         word = name if self.is_native else f"{self.tools}{name}"
         if shutil.which(word) is None:
-            package = name if self.is_native else f"{name}-{self.tools.rstrip('-')}"
-            raise SystemExit(
-                f"the bundle's build needs {word} (Debian: {package.replace('strip', 'binutils')})"
-            )
+            package = "gcc" if name == "gcc" else "binutils"
+            raise _missing(word, package if self.is_native else f"{package}-{self.tools.rstrip('-')}")
         return word
 
 
@@ -209,7 +207,13 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def _missing(program: str, package: str) -> SystemExit:
+    return SystemExit(f"the bundle's build needs {program} (Debian: {package})")
+
+
 def _run(*words: str, cwd: Path | None = None) -> str:
+    if shutil.which(words[0]) is None:
+        raise _missing(words[0], {"apt-get": "apt", "dpkg-deb": "dpkg"}[words[0]])
     done = subprocess.run(words, cwd=cwd, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{words[0]} failed: {done.stderr.strip()}")

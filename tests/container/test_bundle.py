@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,8 +17,9 @@ from typing import TYPE_CHECKING
 import inventory
 import pytest
 from build import CACHE
+from compiling import Compiler, _digest
 from library import own_modules
-from sources import sha256
+from sources import MACHINES, sha256
 
 import hatch_build
 from pyinit import __version__
@@ -174,6 +176,52 @@ print(*{str(getattr(m, "__file__", None)) for m in sys.modules.values()}, sep="\
     executable, *files = done.stdout.splitlines()
     assert executable == str(moved / "libexec/python")
     assert all(file == "None" or file.startswith(f"{moved}/") for file in files), files
+
+
+@pytest.mark.parametrize(
+    ("missing", "package"),
+    [("gcc", "gcc"), ("strip", "binutils"), ("readelf", "binutils"), ("apt-get", "apt")],
+)
+def test_a_tool_that_is_missing_is_named_and_what_was_built_before_stays(
+    tmp_path: Path, missing: str, package: str
+) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in {"gcc", "strip", "readelf", "apt-get"} - {missing}:
+        (programs / name).symlink_to("/bin/false")
+    before = tmp_path / "out/libexec/cpython"
+    before.parent.mkdir(parents=True)
+    before.touch()
+    words = (sys.executable, ROOT / "docker/bundle/build.py", tmp_path / "out", "--cache", tmp_path / "cache")
+    done = run(*words, env={"PATH": str(programs)})
+    assert (done.returncode, done.stderr) == (1, f"the bundle's build needs {missing} (Debian: {package})\n")
+    assert before.exists()
+
+
+def test_what_was_compiled_is_taken_for_no_other_sources(tmp_path: Path) -> None:
+    """Nor for the same text in other files."""
+    machine = next(machine for machine in MACHINES.values() if machine.is_native)
+    archives = ["libc6-dev_1.deb"]
+
+    def digest(**modules: str) -> str:
+        root = tmp_path / str(len(list(tmp_path.iterdir())))
+        (root / "pyinit").mkdir(parents=True)
+        (root / "hatch_build.py").touch()
+        for name, text in modules.items():
+            (root / f"pyinit/{name}.py").write_text(text)
+        packages = [Path(name) for name in archives]
+        return _digest(root, Compiler(machine, (), tmp_path, tmp_path, packages, tmp_path))
+
+    first = digest(a="x = 1\n", b="y = 1\n")
+    assert digest(a="x = 1\n", b="y = 1\n") == first
+    others = [
+        digest(a="x = 2\n", b="y = 1\n"),
+        digest(a="x = 1\n", c="y = 1\n"),
+        digest(a="x = 1\ny = 1\n", b=""),
+    ]
+    archives.append("linux-libc-dev_1.deb")
+    others.append(digest(a="x = 1\n", b="y = 1\n"))
+    assert len({first, *others}) == 5
 
 
 def test_the_version_says_which_form_it_is(moved: Path) -> None:
