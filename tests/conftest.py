@@ -22,6 +22,15 @@ if TYPE_CHECKING:
 _MARKERS = ("link", "pid1", "engine", "bundle", "node", "slow")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Files are handed out as they are collected: compiled and container first, which have few tests and take longest.
+
+    xdist would have those with the most tests first, and three workers idle for the last minutes.
+    """
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what needs namespaces or Node.js where there is none, with the reason."""
     reasons: dict[str, str | None] = {}
