@@ -832,7 +832,8 @@ def test_the_front_reaps_and_takes_signals_all_the_while() -> None:
         for _ in range(1000):
             for signum in (signal.SIGWINCH, signal.SIGCHLD, signal.SIGURG):
                 os.kill(init, signum)
-        app.wait_count("process.reaped", 2000)
+        # Where nobody reads the log for a while, lines are dropped, and counted.
+        app.wait_count("process.reaped", 2000, or_dropped=True)
         with Client(port) as client:
             assert client.get("/").body == b"x"
         assert app.stop() == 6

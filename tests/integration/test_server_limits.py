@@ -152,7 +152,7 @@ async def test_at_the_memory_limit_nobody_is_read_until_there_is_room(world: Wor
             size = HUGE_BYTES if got.target == b"/huge" else 5
             await it.send(response(bytes(size)))
 
-    await world.serve(script, buffer_memory_bytes=10_000)
+    await world.serve(script, buffer_memory_bytes=1)
     slow, other = await world.client(receive_bytes=4096), await world.client()
     assert (await other.ask()).status == 200
     await slow.send(request(b"/huge"))

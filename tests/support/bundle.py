@@ -26,7 +26,8 @@ def refusal() -> str | None:
 def build(output: Path, *options: str) -> str:
     """Build one; what it prints."""
     done = subprocess.run(
-        [sys.executable, _BUILD, output, *options],
+        # Compilers take a minute of what the tests beside them have to wait for.
+        ["nice", sys.executable, _BUILD, output, *options],
         capture_output=True,
         text=True,
         check=False,

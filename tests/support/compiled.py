@@ -49,7 +49,7 @@ def refusal() -> str | None:
 def build_wheel(folder: Path) -> Path:
     """The wheel of this tree, compiled."""
     done = subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", folder, ROOT],
+        ["nice", sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", folder, ROOT],
         env={**os.environ, "PYINIT_COMPILE": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

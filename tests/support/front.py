@@ -94,12 +94,17 @@ class Front:
             pass
         return event
 
-    def wait_count(self, name: str, count: int) -> None:
-        """Wait until so many events of that name have come."""
-        left = count - sum(event.get("event") == name for event in self.events)
+    def wait_count(self, name: str, count: int, *, or_dropped: bool = False) -> None:
+        """Wait until so many events of that name have come, or lines are said to be missing in their place."""
+
+        def counted(event: Event) -> int:
+            dropped = event.get("event") == "log.dropped" and or_dropped
+            return int(event["lines"]) if dropped else event.get("event") == name
+
+        left = count - sum(map(counted, self.events))
         end_s = time.monotonic() + DEADLINE_S
         while left > 0:
-            left -= self._next_event(end_s, f"{left} more {name}").get("event") == name
+            left -= counted(self._next_event(end_s, f"{left} more {name}"))
 
     def _next_event(self, end_s: float, what: str) -> Event:
         try:
