@@ -147,11 +147,18 @@ def test_the_pod_and_the_service_are_parts_of_the_files() -> None:
     assert is_part(compose, documents(DOCKER / "compose/compose.yaml")[0])
 
 
+def slugs_of(text: str) -> set[str]:
+    """What the headings of a document are linked by."""
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def test_every_link_leads_somewhere() -> None:
-    headings = re.findall(r"^#+ (.*)$", README, re.MULTILINE)
-    slugs = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    slugs = slugs_of(README)
     for target in re.findall(r"\]\(([^)]+)\)", README):
         if target.startswith("#"):
             assert target[1:] in slugs, target
         elif "://" not in target:
-            assert (ROOT / target).exists(), target
+            path, _, place = target.partition("#")
+            assert (ROOT / path).exists(), target
+            assert not place or place in slugs_of((ROOT / path).read_text()), target

@@ -157,7 +157,9 @@ async def test_a_response_that_comes_whole_is_what_it_is_in_pieces(
         server.pool.close()
         server.pool.is_closed = False
         await eventually(lambda: not server.upstreams)
-        return [got.status, got.lines, got.body, got.is_cut, counts, left]
+        # A Date of ours is the second's.
+        lines = [line for line in got.lines if _DATE in answer or not line.startswith(b"Date:")]
+        return [got.status, lines, got.body, got.is_cut, counts, left]
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Exchange, "_is_all", seen)

@@ -72,7 +72,7 @@ def test_what_the_old_app_is_answering_is_answered_and_new_requests_get_502_unti
     with developing(tmp_path) as (running, source):
         port = running.port
         with Client(port) as slow:
-            slow.request("/slow?ms=1500")
+            slow.request("/slow?ms=5000")
             eventually(lambda: get(port).status == 200, "the slow one has been read by now")
             edit(source, "`Hello from", "`Ave from")
             # The old app has stopped listening and is still at the slow one; the port stays open all the time.
