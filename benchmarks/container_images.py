@@ -12,7 +12,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "docker")]
 
 import engine  # noqa: E402  found by the line above
 
-from tests.support import bundle  # noqa: E402
+from tests.support import bundle  # noqa: E402  as above
 
 EXAMPLE = "localhost/pyinit-bench-example"
 ENGINES = ("podman", "docker")

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from engine import Engine
 
 _PORT = 8080
+# Between two tries to connect, and the error of a start: nothing tells of a listener in another network namespace.
 _LOOK_S = 0.002
 _PATIENCE_S = 60.0
 _NODE = ("node", "server.js")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # More than the first ones take on a quiet machine; a busy one leaves the loads half of the time.
 SHARES = {"start": 10, "shared": 10, "workers": 6, "memory": 26, "loads": 48}
 _HOST = "127.0.0.1"
-_STEADY_S = 0.3
+_STEADY_S = 0.3  # between two looks at memory, of which there is no event
 # Of the loads' time, where the turn that is not counted takes long.
 _WARM_SHARE = 0.25
 

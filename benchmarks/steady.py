@@ -44,7 +44,8 @@ _WARM = 1 / 2
 _WARM_UP_COUNT = 1000
 _GROWTH_MAX_KIB = 512.0
 _ERRORS_MAX = 3.0
-# Idle connections to the app are kept for 4 s, lingering ones for 1 s.
+# Idle connections to the app are kept for 4 s, lingering ones for 1 s. Before the first look that time has to pass: how
+# many are open then is what is to be found out, so there is no condition to wait for.
 _SETTLE_S = 8.0
 # Runs in every interpreter of the installation, before pyinit: tells twice a second at most, as the collector runs.
 _HOOK = """\

@@ -113,7 +113,7 @@ def draw(timeline: Timeline, path: Path) -> None:
         ModuleNotFoundError: there is no matplotlib.
     """
     import matplotlib as mpl  # noqa: PLC0415  an extra, and half a second
-    from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415  as above
 
     with mpl.rc_context(
         {
@@ -233,8 +233,8 @@ def _draw_lane(axes: Axes, row: int, requests: Sequence[Request], end_s: float) 
 
 
 def _draw_bars(axes: Axes, row: int, requests: Sequence[Request], colour: str) -> None:
-    from matplotlib.patches import PathPatch  # noqa: PLC0415
-    from matplotlib.path import Path as Outline  # noqa: PLC0415
+    from matplotlib.patches import PathPatch  # noqa: PLC0415  for a picture alone
+    from matplotlib.path import Path as Outline  # noqa: PLC0415  as above
 
     top, bottom = row - 0.36, row + 0.36
     bars = []
@@ -250,7 +250,7 @@ def _draw_bars(axes: Axes, row: int, requests: Sequence[Request], colour: str) -
 
 
 def _draw_ground(axes: Axes, figure: Figure) -> None:
-    from matplotlib.patches import Patch  # noqa: PLC0415
+    from matplotlib.patches import Patch  # noqa: PLC0415  for a picture alone
 
     axes.set_yticks([])
     axes.tick_params(length=0)
